@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Guest page hinting: finding cold folios.
+ *
+ * A folio that was used again after its first use is stable and stays so until
+ * it is cold, that is: not used between two passes.  A pass walks the page
+ * structures, like idle page tracking, and uses its flag: PG_idle is set by a
+ * pass and cleared by folio_mark_accessed() and by a referenced page table entry.
+ * A folio that a pass finds still idle goes volatile.  No hook in reclaim is
+ * needed, and hot paths pay nothing.
+ *
+ * A pass runs when the timer says so, when the host asks, or when somebody
+ * writes to /sys/kernel/mm/gph/age.
+ */
+#include <linux/memory_hotplug.h>
+#include <linux/mutex.h>
+#include <linux/page_idle.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
+#include <linux/swap.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+
+/* Unless told otherwise: long enough that a folio in use is seen in use. */
+unsigned int gph_age_interval_ms = 30000;
+
+static DEFINE_MUTEX(gph_age_mutex);	/* one pass at a time; owns GPH_TOKEN_AGE */
+static void gph_age_work_fn(struct work_struct *work);
+static DECLARE_DELAYED_WORK(gph_age_work, gph_age_work_fn);
+
+/*
+ * The folio at @pfn with a reference, if it is one that passes look at: at the
+ * head, on the LRU, file cache.  Tests without a reference are hints.
+ */
+static struct folio *gph_age_get(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+	struct folio *folio;
+
+	if (!page || PageTail(page) || !PageLRU(page))
+		return NULL;
+	folio = page_folio(page);
+	if (folio_test_swapbacked(folio) || !folio_try_get(folio))
+		return NULL;
+	if (page_folio(page) == folio && folio_test_lru(folio) &&
+	    !folio_test_swapbacked(folio))
+		return folio;
+	folio_put(folio);
+	return NULL;
+}
+
+/* Was a locked folio used since the last pass?  Marks it for the next one. */
+static bool gph_age_used(struct folio *folio)
+{
+	unsigned long vm_flags;
+	bool used = !folio_test_idle(folio);
+
+	if (folio_mapped(folio) && folio_referenced(folio, 1, NULL, &vm_flags)) {
+		/* Reclaim must not miss what this pass has cleared. */
+		folio_mark_accessed(folio);
+		used = true;
+	}
+	folio_set_idle(folio);
+	return used;
+}
+
+/* Call @fn on every folio of gph_age_get(), locked, until it returns false. */
+static void gph_for_each_folio(void (*fn)(struct folio *folio))
+{
+	unsigned long pfn, nr;
+	struct folio *folio;
+
+	lru_add_drain_all();
+	for (pfn = 0; pfn < gph_nr_frames; pfn += nr) {
+		nr = 1;
+		if (!(pfn & 1023))
+			cond_resched();
+		folio = gph_age_get(pfn);
+		if (!folio)
+			continue;
+		nr = folio_nr_pages(folio);
+		if (folio_trylock(folio)) {
+			fn(folio);
+			folio_unlock(folio);
+		}
+		folio_put(folio);
+	}
+}
+
+static void gph_age_folio(struct folio *folio)
+{
+	if (!folio_test_gph(folio) && !gph_age_used(folio))
+		gph_downgrade_locked(folio, GPH_TOKEN_AGE);
+}
+
+/* One pass.  Context: may sleep. */
+void gph_age_now(void)
+{
+	guard(mutex)(&gph_age_mutex);
+	if (!gph_table || READ_ONCE(gph_stopping))
+		return;
+	gph_for_each_folio(gph_age_folio);
+	gph_count(GPH_age_passes, 1);
+}
+
+static void gph_age_work_fn(struct work_struct *work)
+{
+	gph_age_now();
+	gph_age_start();
+}
+
+/* Arm the timer, if there is an interval. */
+void gph_age_start(void)
+{
+	unsigned int ms = READ_ONCE(gph_age_interval_ms);
+
+	if (ms)
+		mod_delayed_work(system_unbound_wq, &gph_age_work,
+				 msecs_to_jiffies(ms));
+}
+
+/* On return no pass runs and none will. */
+void gph_age_stop(void)
+{
+	cancel_delayed_work_sync(&gph_age_work);
+}
+
+/**
+ * gph_request_age - the host asks for more volatile folios
+ *
+ * Context: any.
+ */
+void gph_request_age(void)
+{
+	mod_delayed_work(system_unbound_wq, &gph_age_work, 0);
+}
+EXPORT_SYMBOL_GPL(gph_request_age);
+
+/*
+ * Make every word STABLE.  No downgrade runs and none will start.  Unlike a pass
+ * this must not leave out a folio: it takes the frame of every flagged page.
+ */
+void gph_stabilise_all(void)
+{
+	unsigned long pfn;
+
+	for (pfn = 0; pfn < gph_nr_frames; pfn++) {
+		struct page *page;
+		struct folio *folio;
+
+		if (!(pfn & 1023))
+			cond_resched();
+		/* The word itself says which frames there is work for. */
+		while (READ_ONCE(gph_table[pfn])) {
+			page = pfn_to_online_page(pfn);
+			if (WARN_ON_ONCE(!page))
+				break;
+			folio = page_folio(page);
+			if (folio_try_get(folio)) {
+				if (page_folio(page) == folio)
+					gph_recover(folio);
+				folio_put(folio);
+			}
+			cond_resched();
+		}
+	}
+}
