@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio-gph: guest page hinting device.
+ */
+#ifndef HW_VIRTIO_GPH_H
+#define HW_VIRTIO_GPH_H
+
+#include "exec/memory.h"
+#include "hw/virtio/gph-secondary-mmu.h"
+#include "hw/virtio/virtio.h"
+#include "qemu/thread.h"
+#include "qom/object.h"
+#include "system/hostmem.h"
+
+#define TYPE_VIRTIO_GPH "virtio-gph-device"
+OBJECT_DECLARE_SIMPLE_TYPE(VirtIOGPH, VIRTIO_GPH)
+
+#define VIRTIO_GPH_TORTURE_PROP "x-torture"
+
+/* A stretch of guest frames and where it is in the backend. */
+typedef struct GphSection {
+    GphRun run;
+    uint64_t offset;                    /* in the RAM block, bytes */
+} GphSection;
+
+/* Guest memory as the device sees it: sections of one memfd. */
+typedef struct GphMemory {
+    RAMBlock *block;
+    GArray *sections;                   /* of GphSection, sorted; by the BQL */
+    GArray *next;                       /* being built by the listener */
+    MemoryListener listener;
+    void (*changed)(void *opaque);
+    void *opaque;
+} GphMemory;
+
+void gph_memory_init(GphMemory *m, RAMBlock *block,
+                     void (*changed)(void *opaque), void *opaque);
+void gph_memory_fini(GphMemory *m);
+/* The frame after the last one. */
+uint64_t gph_memory_end(const GphMemory *m);
+bool gph_memory_ram_addr(const GphMemory *m, const GphRun *run,
+                         ram_addr_t *addr);
+int gph_memory_punch(const GphMemory *m, const GphRun *run);
+uint64_t gph_memory_allocated(const GphMemory *m);
+
+struct VirtIOGPH {
+    VirtIODevice parent_obj;
+
+    uint32_t abi;
+    uint32_t torture;                   /* frames per tick, 0: off */
+    uint32_t age_request;
+
+    GphMemory memory;
+    uint64_t nr_frames;
+    uint64_t control_offset;
+    uint64_t region_size;
+    MemoryRegion table;
+
+    QemuMutex lock;                     /* the engine's; inside the BQL */
+    GphEngine *engine;
+    GphSecondaryMmuList mmus;
+
+    QEMUTimer *torture_timer;
+    uint64_t torture_seed;
+    Error *migration_blocker;
+};
+
+/* The device, or NULL. */
+VirtIOGPH *virtio_gph_find(void);
+/* The driver has said that it is ready. */
+bool virtio_gph_driver_ok(const VirtIOGPH *s);
+/* Why memory cannot be taken now, or NULL. */
+const char *virtio_gph_inhibited(void);
+/* Ask the guest to look for cold pages. */
+void virtio_gph_request_ageing(VirtIOGPH *s);
+
+#endif /* HW_VIRTIO_GPH_H */
