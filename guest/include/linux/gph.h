@@ -136,7 +136,7 @@ static __always_inline void gph_unmapped(struct folio *folio)
  * the classic LRU and MGLRU alike.
  */
 #define GPH_USED_AGAIN	(BIT(PG_active) | BIT(PG_workingset) | BIT(PG_gph) | \
-			 BIT(PG_dirty) | BIT(PG_writeback))
+			 BIT(PG_dirty) | BIT(PG_writeback) | BIT(PG_private))
 
 /**
  * gph_read_done - a read(2) has copied from a folio and is about to put it

@@ -91,7 +91,7 @@ static void gph_for_each_folio(void (*fn)(struct folio *folio))
 static void gph_age_folio(struct folio *folio)
 {
 	if (!folio_test_gph(folio) && !gph_age_used(folio))
-		gph_downgrade_locked(folio, GPH_TOKEN_AGE);
+		gph_downgrade_cold(folio);
 }
 
 /* One pass.  Context: may sleep. */
@@ -107,7 +107,8 @@ void gph_age_now(void)
 static void gph_age_work_fn(struct work_struct *work)
 {
 	gph_age_now();
-	gph_age_start();
+	if (!READ_ONCE(gph_stopping))
+		gph_age_start();
 }
 
 /* Arm the timer, if there is an interval. */
@@ -120,10 +121,13 @@ void gph_age_start(void)
 				 msecs_to_jiffies(ms));
 }
 
-/* On return no pass runs and none will. */
+/* With gph_stopping set: on return no pass runs, and none will do anything. */
 void gph_age_stop(void)
 {
 	cancel_delayed_work_sync(&gph_age_work);
+	/* One that was started through sysfs. */
+	mutex_lock(&gph_age_mutex);
+	mutex_unlock(&gph_age_mutex);
 }
 
 /**
@@ -137,32 +141,37 @@ void gph_request_age(void)
 }
 EXPORT_SYMBOL_GPL(gph_request_age);
 
+/* Make the word of @pfn, which was not STABLE, STABLE. */
+static void gph_stabilise(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+	struct folio *folio;
+
+	if (WARN_ON_ONCE(!page))
+		return;
+	while (READ_ONCE(gph_table[pfn])) {
+		folio = page_folio(page);
+		if (folio_try_get(folio)) {
+			if (page_folio(page) == folio)
+				gph_recover(folio);
+			folio_put(folio);
+		}
+		cond_resched();
+	}
+}
+
 /*
  * Make every word STABLE.  No downgrade runs and none will start.  Unlike a pass
- * this must not leave out a folio: it takes the frame of every flagged page.
+ * this must not leave out a folio, so it goes by the words themselves.
  */
 void gph_stabilise_all(void)
 {
 	unsigned long pfn;
 
 	for (pfn = 0; pfn < gph_nr_frames; pfn++) {
-		struct page *page;
-		struct folio *folio;
-
 		if (!(pfn & 1023))
 			cond_resched();
-		/* The word itself says which frames there is work for. */
-		while (READ_ONCE(gph_table[pfn])) {
-			page = pfn_to_online_page(pfn);
-			if (WARN_ON_ONCE(!page))
-				break;
-			folio = page_folio(page);
-			if (folio_try_get(folio)) {
-				if (page_folio(page) == folio)
-					gph_recover(folio);
-				folio_put(folio);
-			}
-			cond_resched();
-		}
+		if (READ_ONCE(gph_table[pfn]))
+			gph_stabilise(pfn);
 	}
 }

@@ -200,6 +200,21 @@ void __gph_readahead(struct address_space *mapping, pgoff_t index,
 	rcu_read_unlock();
 }
 
+/*
+ * Has this kernel offered @folio to the host?  If somebody else has recovered it
+ * meanwhile the flag is clear, but then the word is not gone any more either.
+ */
+static bool gph_offered(struct folio *folio)
+{
+	bool offered;
+
+	rcu_read_lock();
+	offered = !static_key_enabled(&gph_key) || folio_test_gph(folio) ||
+		  !gph_gone(READ_ONCE(*gph_word(folio)));
+	rcu_read_unlock();
+	return offered;
+}
+
 /**
  * gph_discard_fault - the architecture has received a discard fault
  * @pfn: the frame that was accessed
@@ -230,12 +245,9 @@ bool gph_discard_fault(unsigned long pfn, bool user)
 		folio_put(folio);
 		goto spurious;
 	}
-	ours = folio_test_gph(folio);
+	ours = gph_offered(folio);
 	if (ours)
 		gph_recover(folio);
-	/* Recovered by somebody else: then the word is not gone any more. */
-	else if (!gph_gone(READ_ONCE(*gph_word(folio))))
-		ours = true;
 	folio_put(folio);
 	return ours;
 

@@ -190,12 +190,8 @@ static bool gph_recheck(struct folio *folio, bool mapped)
 }
 
 /*
- * gph_downgrade - let the host have a folio
- * @folio: locked, not gone, and the caller holds exactly one reference
- * @token: the caller's CPU with preemption off throughout, or GPH_TOKEN_AGE;
- *	only with the latter may the folio be mapped
- *
- * Return: true if the folio is volatile now.
+ * The downgrade itself.  @token: the caller's CPU, with preemption off, or
+ * GPH_TOKEN_AGE; only with the latter may the folio be mapped.
  */
 static bool gph_downgrade(struct folio *folio, unsigned int token)
 {
@@ -235,14 +231,15 @@ stay:
 }
 
 /*
- * gph_downgrade_locked - try to downgrade a folio that a caller has just locked
- * @folio: locked, one reference held by the caller
- * @token: see gph_downgrade()
+ * gph_downgrade_cold - let the host have a folio that an ageing pass found cold
+ * @folio: locked; the caller holds one reference
+ *
+ * Context: the ageing pass, may sleep.
  */
-bool gph_downgrade_locked(struct folio *folio, unsigned int token)
+void gph_downgrade_cold(struct folio *folio)
 {
-	return !READ_ONCE(gph_stopping) && !folio_test_gph(folio) &&
-	       gph_candidate(folio) && gph_downgrade(folio, token);
+	if (!folio_test_gph(folio) && gph_candidate(folio))
+		gph_downgrade(folio, GPH_TOKEN_AGE);
 }
 
 /* See gph_read_done(). */
@@ -250,7 +247,9 @@ void __gph_read_done(struct folio *folio)
 {
 	if (folio_mapped(folio) || !folio_trylock(folio))
 		return;
-	gph_downgrade_locked(folio, get_cpu());
-	put_cpu();
+	if (!folio_test_gph(folio) && gph_candidate(folio)) {
+		gph_downgrade(folio, get_cpu());
+		put_cpu();
+	}
 	folio_unlock(folio);
 }

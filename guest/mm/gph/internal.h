@@ -97,7 +97,7 @@ static inline bool gph_cancel_pending(gph_word_t *word)
 void gph_wait(struct folio *folio);
 unsigned int gph_epoch_advance(unsigned int nr_pages);
 
-bool gph_downgrade_locked(struct folio *folio, unsigned int token);
+void gph_downgrade_cold(struct folio *folio);
 void gph_recover(struct folio *folio);
 
 /* The ageing pass is serialised, so one token serves it; CPUs have the others. */

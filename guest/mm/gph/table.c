@@ -8,6 +8,7 @@
 #include <linux/init.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
+#include <linux/reboot.h>
 #include <linux/uaccess.h>
 
 #include "internal.h"
@@ -21,6 +22,23 @@ bool gph_stopping;
 static struct virtio_gph_control *gph_control;
 static DEFINE_MUTEX(gph_mutex);		/* gph_enable() against gph_disable() */
 static bool gph_allowed __ro_after_init = true;
+
+/*
+ * Another kernel may start on this memory without a reset of the device in
+ * between (kexec), and must not find words that were not meant for it.
+ */
+static int gph_reboot(struct notifier_block *nb, unsigned long action, void *arg)
+{
+	gph_disable();
+	return NOTIFY_DONE;
+}
+static struct notifier_block gph_reboot_nb = { .notifier_call = gph_reboot };
+
+static int __init gph_init(void)
+{
+	return register_reboot_notifier(&gph_reboot_nb);
+}
+subsys_initcall(gph_init);
 
 static int __init gph_param(char *arg)
 {
@@ -126,9 +144,9 @@ void gph_disable(void)
 	guard(mutex)(&gph_mutex);
 	if (!gph_table)
 		return;
-	gph_age_stop();
 	WRITE_ONCE(gph_stopping, true);
-	/* Downgrades run under the folio lock with preemption off, or in age.c. */
+	/* Downgrades run in age.c, or with preemption off. */
+	gph_age_stop();
 	synchronize_rcu();
 	gph_stabilise_all();
 	static_branch_disable(&gph_key);
