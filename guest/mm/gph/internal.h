@@ -74,18 +74,17 @@ static inline gph_word_t *gph_word(struct folio *folio)
  */
 #define gph_cas(wordp, old, fn, ...)					\
 ({									\
-	gph_word_t *__wordp = (wordp);					\
-	gph_word_t __new;						\
-	bool __done = false;						\
+	gph_word_t *gph_cas_word = (wordp), gph_cas_new;		\
+	bool gph_cas_done = false;					\
 									\
-	(old) = READ_ONCE(*__wordp);					\
+	(old) = READ_ONCE(*gph_cas_word);				\
 	do {								\
-		__new = (old);						\
-		if (!fn(&__new, ##__VA_ARGS__))				\
+		gph_cas_new = (old);					\
+		if (!fn(&gph_cas_new, ##__VA_ARGS__))			\
 			break;						\
-		__done = try_cmpxchg(__wordp, &(old), __new);		\
-	} while (!__done);						\
-	__done;								\
+		gph_cas_done = try_cmpxchg(gph_cas_word, &(old), gph_cas_new); \
+	} while (!gph_cas_done);					\
+	gph_cas_done;							\
 })
 
 /* PENDING -> STABLE, whoever the downgrader is; never touches a volatile word. */
