@@ -30,10 +30,13 @@ static void gph_age_work_fn(struct work_struct *work);
 static DECLARE_DELAYED_WORK(gph_age_work, gph_age_work_fn);
 
 /*
- * The folio at @pfn with a reference, if it is one that passes look at: at the
- * head, on the LRU, file cache.  Tests without a reference are hints.
+ * gph_get_folio - the file cache folio that starts at a frame
+ * @pfn: frame number
+ *
+ * Return: the folio with a reference, or NULL.  Tests before the reference are
+ * hints.
  */
-static struct folio *gph_age_get(unsigned long pfn)
+struct folio *gph_get_folio(unsigned long pfn)
 {
 	struct page *page = pfn_to_online_page(pfn);
 	struct folio *folio;
@@ -65,7 +68,7 @@ static bool gph_age_used(struct folio *folio)
 	return used;
 }
 
-/* Call @fn on every folio of gph_age_get(), locked, until it returns false. */
+/* Call @fn on every folio of gph_get_folio(), locked, until it returns false. */
 static void gph_for_each_folio(void (*fn)(struct folio *folio))
 {
 	unsigned long pfn, nr;
@@ -76,7 +79,7 @@ static void gph_for_each_folio(void (*fn)(struct folio *folio))
 		nr = 1;
 		if (!(pfn & 1023))
 			cond_resched();
-		folio = gph_age_get(pfn);
+		folio = gph_get_folio(pfn);
 		if (!folio)
 			continue;
 		nr = folio_nr_pages(folio);

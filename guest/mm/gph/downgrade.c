@@ -242,14 +242,16 @@ void gph_downgrade_cold(struct folio *folio)
 		gph_downgrade(folio, GPH_TOKEN_AGE);
 }
 
-/* See gph_read_done(). */
-void __gph_read_done(struct folio *folio)
+/*
+ * gph_downgrade_recent - let the host have a folio that was read once
+ * @folio: locked; the caller holds one reference
+ *
+ * Context: any that may take the folio lock.  Leaves mapped folios alone.
+ */
+void gph_downgrade_recent(struct folio *folio)
 {
-	if (folio_mapped(folio) || !folio_trylock(folio))
-		return;
 	if (!folio_test_gph(folio) && gph_candidate(folio)) {
 		gph_downgrade(folio, get_cpu());
 		put_cpu();
 	}
-	folio_unlock(folio);
 }

@@ -6,6 +6,7 @@
  *   downgrade.c  STABLE -> VOLATILE: the conditions and the order of checks
  *   upgrade.c    VOLATILE -> STABLE, and finding out that the content is gone
  *   discard.c    what happens to a folio that is gone: drop, settle, fault
+ *   recent.c     offering folios after their first read
  *   age.c        finding cold folios
  *   sysfs.c      /sys/kernel/mm/gph and the counters
  */
@@ -97,6 +98,8 @@ void gph_wait(struct folio *folio);
 unsigned int gph_epoch_advance(unsigned int nr_pages);
 
 void gph_downgrade_cold(struct folio *folio);
+void gph_downgrade_recent(struct folio *folio);
+struct folio *gph_get_folio(unsigned long pfn);
 void gph_recover(struct folio *folio);
 
 /* The ageing pass is serialised, so one token serves it; CPUs have the others. */
