@@ -67,7 +67,7 @@ typedef struct GphEngineOps {
 typedef enum GphViolation {
     GPH_BAD_WORD,           /* no legal word */
     GPH_BAD_ALIGN,          /* head not aligned to its own order */
-    GPH_BAD_RANGE,          /* unit not wholly in memory that can be taken */
+    GPH_BAD_RANGE,          /* unit not wholly in guest memory */
     GPH_BAD_TAIL,           /* word inside another word's unit is not STABLE */
     GPH_BAD_OWNER,          /* guest made a transition that is the device's */
     GPH_BAD_ACCESS,         /* discarded memory used where it cannot fault */

@@ -140,7 +140,12 @@ unsigned gph_current_epoch(const GphEngine *e);
 /* Untrap what is trapped of [start, start + n).  Locked. */
 void gph_untrap(GphEngine *e, uint64_t start, uint64_t n);
 
-/* Batches: room for a whole block, add, take all (returns frames taken). */
+/*
+ * Batches: room for a whole block, add, take all (returns frames taken).  No
+ * block may be read twice for one batch: the guest may have cut its memory into
+ * other units meanwhile, and a unit that is lost would give back the frames of
+ * one that is gone.
+ */
 bool gph_batch_has_room(const GphEngine *e);
 void gph_batch_add(GphEngine *e, const GphUnit *unit);
 uint64_t gph_batch_take(GphEngine *e, uint64_t *freed_bytes);

@@ -136,16 +136,22 @@ static void gather_block(GphEngine *e, GphReclaim *r)
     }
 }
 
-static void next_block(GphEngine *e, GphReclaim *r)
+/* False at the end of a sweep. */
+static bool next_block(GphEngine *e, GphReclaim *r)
 {
     e->cursor = (e->cursor + 1) % e->nr_blocks;
-    if (!--r->left) {
-        r->left = e->nr_blocks;
-        r->sweep++;
+    if (--r->left) {
+        return true;
     }
+    r->left = e->nr_blocks;
+    r->sweep++;
+    return false;
 }
 
-/* Fill a batch; false when the time is over. */
+/*
+ * Fill a batch; false when the time is over.  A batch ends with its sweep: the
+ * next one reads the same blocks again, and two readings may overlap.
+ */
 static bool gather(GphEngine *e, GphReclaim *r)
 {
     unsigned n = 0;
@@ -160,7 +166,9 @@ static bool gather(GphEngine *e, GphReclaim *r)
         }
         gph_scan_block(e, e->cursor);
         gather_block(e, r);
-        next_block(e, r);
+        if (!next_block(e, r) && e->nr_units) {
+            break;
+        }
     }
     return true;
 }
@@ -212,11 +220,13 @@ static uint64_t next_random(uint64_t *seed)
 uint64_t gph_take_random(GphEngine *e, uint64_t *seed, uint64_t max_frames)
 {
     uint64_t block = next_random(seed) % e->nr_blocks;
-    uint64_t freed;
-    unsigned i, n;
+    uint64_t blocks = e->nr_blocks < GPH_RANDOM_BLOCKS ? e->nr_blocks :
+                      GPH_RANDOM_BLOCKS;
+    uint64_t n, freed;
+    unsigned i;
 
     e->scan.count_violations = true;
-    for (n = 0; n < GPH_RANDOM_BLOCKS && gph_batch_has_room(e); n++) {
+    for (n = 0; n < blocks && gph_batch_has_room(e); n++) {
         gph_scan_block(e, (block + n) % e->nr_blocks);
         for (i = 0; i < e->scan.nr_units; i++) {
             if (e->batch_frames < max_frames && next_random(seed) & 0x100) {

@@ -93,7 +93,10 @@ static unsigned scan_word(GphEngine *e, uint64_t frame, gph_word_t word)
     }
     range = gph_find_range(e, frame, gph_frames(word));
     if (range < 0) {
-        report(e, GPH_BAD_RANGE);
+        /* Memory below the first range is real, but not worth taking. */
+        if (e->nr_ranges && frame >= e->ranges[0].start) {
+            report(e, GPH_BAD_RANGE);
+        }
         return 1;
     }
     if (gph_state(word) == VIRTIO_GPH_DISCARDING) {

@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Plants each fault of mutants.list in a copy of the engine and runs its tests.
+# A mutant that they do not catch, that does not compile, or whose place is not
+# found any more, fails the run.
+#
+# usage: run-mutants.sh WORKDIR     (CC, CFLAGS, LDLIBS from the environment)
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+work=${1:?usage: run-mutants.sh WORKDIR}
+log=$work/mutants.log
+failed=0 caught=0
+
+plant() {	# file expression
+	sed "$2" "$root/$1" > "$work/src/$1" || return 1
+	! cmp -s "$root/$1" "$work/src/$1"
+}
+
+build() {
+	# shellcheck disable=SC2086
+	${CC:-cc} $CFLAGS -w -I "$work/src/host/reclaim" -I "$work/src/include" \
+		-I "$work/src/include/uapi" -I "$here" -o "$work/mutant" \
+		"$here/test-engine.c" "$here/sim.c" \
+		"$work"/src/host/reclaim/*.c $LDLIBS >> "$log" 2>&1
+}
+
+try() {		# name file expression
+	rm -rf "$work/src"
+	mkdir -p "$work/src/host"
+	cp -r "$root/host/reclaim" "$work/src/host/"
+	cp -r "$root/include" "$work/src/"
+	echo "== $1" >> "$log"
+	if ! plant "$2" "$3"; then
+		echo "mutant $1: its place in $2 was not found"
+		return 1
+	fi
+	if ! build; then
+		echo "mutant $1: does not compile, see $log"
+		return 1
+	fi
+	if GPH_SEEDS=3000 timeout 120 "$work/mutant" >> "$log" 2>&1; then
+		echo "mutant $1: SURVIVED"
+		return 1
+	fi
+	return 0
+}
+
+mkdir -p "$work"
+: > "$log"
+while IFS='|' read -r name file expr; do
+	case $name in ''|'#'*) continue ;; esac
+	if try "$name" "$file" "$expr"; then
+		caught=$((caught + 1))
+	else
+		failed=$((failed + 1))
+	fi
+done < "$here/mutants.list"
+echo "engine mutants: $caught caught, $failed not"
+[ "$failed" -eq 0 ] && [ "$caught" -gt 0 ]
