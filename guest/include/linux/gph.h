@@ -184,6 +184,7 @@ static __always_inline bool gph_is_discard_fault(unsigned long address)
 }
 
 bool gph_discard_fault(unsigned long pfn, bool user);
+void gph_count_fixup(void);
 
 int gph_enable(__le16 *words, unsigned long nr_frames,
 	       struct virtio_gph_control *control);

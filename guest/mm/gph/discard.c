@@ -200,6 +200,12 @@ void __gph_readahead(struct address_space *mapping, pgoff_t index,
 	rcu_read_unlock();
 }
 
+/* An access that cannot sleep met a discarded frame and took its fixup. */
+void gph_count_fixup(void)
+{
+	gph_count(GPH_faults_fixup, 1);
+}
+
 /*
  * Has this kernel offered @folio to the host?  If somebody else has recovered it
  * meanwhile the flag is clear, but then the word is not gone any more either.

@@ -34,7 +34,7 @@
 	C(waited)		/* waits for a discard to finish */	\
 	C(faults_user)		/* discard faults in user mode */	\
 	C(faults_kernel)	/* discard faults in kernel mode */	\
-	C(faults_fixup)		/* of these: ended in an exception table entry */ \
+	C(faults_fixup)		/* where it cannot sleep: ended in a fixup */ \
 	C(faults_spurious)	/* discard faults that came too late */	\
 	C(settle_failed)	/* mappings that would not go away */	\
 	C(age_passes)		/* passes over all of memory */		\

@@ -28,16 +28,17 @@
 static bool gph_kernel_fault(struct pt_regs *regs, unsigned long error_code,
 			     unsigned long pfn)
 {
-	bool done;
+	bool done = false;
 
 	if (!search_exception_tables(regs->ip))
 		return false;
-	if (faulthandler_disabled() || !(regs->flags & X86_EFLAGS_IF))
-		return fixup_exception(regs, X86_TRAP_PF, error_code, 0);
-
-	local_irq_enable();
-	done = gph_discard_fault(pfn, false);
-	local_irq_disable();
+	if (faulthandler_disabled() || !(regs->flags & X86_EFLAGS_IF)) {
+		gph_count_fixup();
+	} else {
+		local_irq_enable();
+		done = gph_discard_fault(pfn, false);
+		local_irq_disable();
+	}
 	return done || fixup_exception(regs, X86_TRAP_PF, error_code, 0);
 }
 
