@@ -31,7 +31,7 @@ struct agent {
 	uint8_t yes, no;	/* where the upgrade goes on */
 	uint8_t ret;		/* where settle and removal go on */
 	uint8_t mapcount;	/* what a downgrader has read */
-	uint8_t refs_ok;
+	uint8_t copy;		/* what a copier has read */
 	uint8_t round;
 	uint8_t late;		/* for mutants: has something left to do */
 };
@@ -83,6 +83,7 @@ _Static_assert(sizeof(struct folio_state) == 24 + 8 * MAX_AGENTS, "no holes");
 	M(SETTLE_BEFORE_UNMAP, "settle-before-unmap")		\
 	M(REFILL_BEFORE_SETTLE, "no-settle-before-refill")	\
 	M(GUP_RECHECK_EARLY, "gup-recheck-before-hook")		\
+	M(COW_HOOK_LATE, "cow-hook-after-ptl")			\
 	M(NO_UNMAP_HOOK, "no-unmap-hook")			\
 	M(UNMAP_HOOK_LATE, "unmap-hook-after-put")		\
 	M(MAPCOUNT_BEFORE_REF, "map-counts-before-ref")		\
@@ -112,6 +113,8 @@ enum kind {
 	USER,		/* loads twice through page table 0, handles faults */
 	ZAPPER,		/* unmaps page table 0 */
 	FORKER,		/* copies page table 0 to 1 and unmaps 1 again */
+	COW,		/* copies what page table 0 maps for a private mapping */
+	FAULTER,	/* a page fault: looks up, reads if need be, maps */
 	MMAP_WRITER,	/* stores through page table 0 after a write fault */
 	WRITEBACK,	/* writes a dirty folio to disk */
 	RECLAIMER,	/* unmaps, removes if clean and unused: the guest's own */
@@ -202,6 +205,7 @@ enum step_result step_user(struct turn *t);
 enum step_result step_zapper(struct turn *t);
 enum step_result step_forker(struct turn *t);
 enum step_result load(struct turn *t, uint8_t next, uint8_t fault);
+enum step_result step_cow(struct turn *t);
 enum step_result step_mmap_writer(struct turn *t);
 enum step_result step_writeback(struct turn *t);
 enum step_result step_truncater(struct turn *t);

@@ -30,7 +30,7 @@ enum step_result load(struct turn *t, uint8_t next, uint8_t fault)
 enum {
 	RD_GET, RD_LATE_REF, RD_UPTODATE, RD_LOAD, RD_GONE, RD_TRYDROP, RD_LOCK,
 	RD_LOCKED, RD_REFILL, RD_FILLED, RD_UNLOCK_LOAD, RD_UNLOCK_PUT,
-	RD_DIRTY, RD_PUT, RD_LATE_CLEAR,
+	RD_DIRTY, RD_PUT, RD_LATE_CLEAR, RD_MAP_LOCK, RD_MAP_CHECK, RD_MAP,
 };
 
 static enum step_result rd_get(struct turn *t)
@@ -83,13 +83,43 @@ static enum step_result rd_trydrop(struct turn *t)
 static enum step_result rd_load(struct turn *t)
 {
 	bool writes = setting.scenario->kind[t->id] == WRITER;
-	enum step_result result = load(t, writes ? RD_DIRTY : RD_PUT, PC_DONE);
+	enum step_result result;
+
+	if (setting.scenario->kind[t->id] == FAULTER)
+		return go(t, RD_MAP_LOCK, "is going to map the folio");
+	result = load(t, writes ? RD_DIRTY : RD_PUT, PC_DONE);
 
 	if (result == STEP_DONE && writes) {
 		t->s->mem = t->s->file = NEW_BYTES;
 		t->info->what = "stores";
 	}
 	return result;
+}
+
+/* A page fault maps a folio that it has locked and found uptodate. */
+static enum step_result rd_map(struct turn *t)
+{
+	struct folio_state *s = t->s;
+
+	switch (t->me->pc) {
+	case RD_MAP_LOCK:
+		if (s->lock)
+			return STEP_BLOCKED;
+		s->lock = (uint8_t)(t->id + 1);
+		return go(t, RD_MAP_CHECK, "locks the folio");
+	case RD_MAP_CHECK:
+		if (!s->cached || s->pte & 1)
+			return go(t, RD_UNLOCK_PUT, "finds nothing to do");
+		return go(t, s->uptodate ? RD_MAP : RD_LOCKED, "reads uptodate");
+	case RD_MAP:
+		if (s->ptl)
+			return STEP_BLOCKED;
+		s->refs++;
+		s->mapcount++;
+		s->pte |= 1;
+		return go(t, RD_UNLOCK_PUT, "maps the folio");
+	}
+	return STEP_BLOCKED;
 }
 
 enum step_result step_reader(struct turn *t)
@@ -143,7 +173,7 @@ enum step_result step_reader(struct turn *t)
 		s->gph = 0;
 		return go(t, PC_DONE, "clears PG_gph");
 	}
-	return STEP_BLOCKED;
+	return rd_map(t);
 }
 
 /* --- fast GUP: no lock, no test of uptodate, the entry is read twice --- */

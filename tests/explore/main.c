@@ -24,6 +24,11 @@ static const struct scenario scenarios[] = {
 		.kind = { DOWNGRADER, DOWNGRADER, READER, READER, HOST },
 		.nr_agents = 5, .host_rounds = 1,
 	}, {
+		.name = "race-twice",
+		.about = "the same, the host comes back for more",
+		.kind = { DOWNGRADER, DOWNGRADER, READER, READER, READER, HOST },
+		.nr_agents = 6, .host_rounds = 2,
+	}, {
 		.name = "no-precheck",
 		.about = "the same, PG_gph is read only after it was set",
 		.kind = { DOWNGRADER, DOWNGRADER, READER, READER, HOST },
@@ -39,6 +44,16 @@ static const struct scenario scenarios[] = {
 		.about = "mapcount and refcount against unmap, fork and GUP",
 		.kind = { DOWNGRADER, ZAPPER, FORKER, READER, GUP, HOST },
 		.nr_agents = 6, .host_rounds = 1, .ptes = 1,
+	}, {
+		.name = "mapped-twice",
+		.about = "the same with two unmaps and two downgraders",
+		.kind = { DOWNGRADER, DOWNGRADER, ZAPPER, FORKER, READER, HOST },
+		.nr_agents = 6, .host_rounds = 1, .ptes = 1,
+	}, {
+		.name = "mapped-faults",
+		.about = "downgrade against a process that loads and faults",
+		.kind = { DOWNGRADER, USER, FAULTER, GUP, HOST },
+		.nr_agents = 5, .host_rounds = 2, .ptes = 1,
 	}, {
 		.name = "writer",
 		.about = "dirtying under a reference",
@@ -71,6 +86,12 @@ static const struct scenario scenarios[] = {
 		.nr_agents = 4, .volatile_first = true, .ptes = 1,
 		.host_rounds = 2,
 	}, {
+		.name = "cow",
+		.about = "a private copy while the folio goes and comes back",
+		.kind = { COW, READER, FAULTER, HOST },
+		.nr_agents = 4, .volatile_first = true, .ptes = 1,
+		.host_rounds = 2,
+	}, {
 		.name = "reuse-dma",
 		.about = "the frame is freed and filled by a device",
 		.kind = { TRUNCATER, READER, OWNER_DMA, DOWNGRADER, HOST },
@@ -84,8 +105,8 @@ static const struct scenario scenarios[] = {
 	}, {
 		.name = "reclaim",
 		.about = "the guest's own reclaim meets the host's",
-		.kind = { RECLAIMER, READER, GUP, OWNER_DMA, HOST },
-		.nr_agents = 5, .volatile_first = true, .ptes = 1,
+		.kind = { RECLAIMER, TRUNCATER, READER, GUP, OWNER_DMA, HOST },
+		.nr_agents = 6, .volatile_first = true, .ptes = 1,
 		.host_rounds = 2,
 	}, {
 		.name = "reuse-lock-free",
