@@ -213,7 +213,9 @@ GphReclaimResult *coroutine_fn qmp_x_gph_reclaim(uint64_t bytes,
         error_setg(errp, "memory cannot be taken now: %s", inhibited);
         return NULL;
     }
-    gph_reclaim_start(s->engine, &r, DIV_ROUND_UP(bytes, GPH_FRAME_BYTES),
+    /* Rounded up, also when all 64 bits are set. */
+    gph_reclaim_start(s->engine, &r,
+                      bytes / GPH_FRAME_BYTES + !!(bytes % GPH_FRAME_BYTES),
                       max_us);
     for (;;) {
         stop = gph_reclaim_step(s->engine, &r);

@@ -185,6 +185,28 @@ static void gph_set_torture(Object *obj, Visitor *v, const char *name,
     gph_torture_arm(s);
 }
 
+/* For tests: pin guest memory as a VFIO device would. */
+static bool gph_get_pin(Object *obj, Error **errp)
+{
+    return VIRTIO_GPH(obj)->pin;
+}
+
+static void gph_set_pin(Object *obj, bool value, Error **errp)
+{
+    VirtIOGPH *s = VIRTIO_GPH(obj);
+    int ret;
+
+    if (value == s->pin) {
+        return;
+    }
+    ret = ram_block_discard_disable(value);
+    if (ret) {
+        error_setg_errno(errp, -ret, "cannot disable RAM discards");
+        return;
+    }
+    s->pin = value;
+}
+
 /* --- the virtio side --- */
 
 static void virtio_gph_get_config(VirtIODevice *vdev, uint8_t *data)
@@ -383,6 +405,7 @@ static void virtio_gph_instance_init(Object *obj)
 
 static void virtio_gph_instance_finalize(Object *obj)
 {
+    gph_set_pin(obj, false, NULL);
     qemu_mutex_destroy(&VIRTIO_GPH(obj)->lock);
 }
 
@@ -401,6 +424,9 @@ static void virtio_gph_class_init(ObjectClass *klass, void *data)
                               gph_get_torture, gph_set_torture, NULL, NULL);
     object_class_property_set_description(klass, VIRTIO_GPH_TORTURE_PROP,
         "take this many random frames every millisecond (0: off)");
+    object_class_property_add_bool(klass, "x-pin", gph_get_pin, gph_set_pin);
+    object_class_property_set_description(klass, "x-pin",
+        "disable RAM discards, as a device that pins guest memory does");
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     dc->hotpluggable = false;
 

@@ -48,6 +48,7 @@ struct VirtIOGPH {
 
     uint32_t abi;
     uint32_t torture;                   /* frames per tick, 0: off */
+    bool pin;                           /* x-pin */
     uint32_t age_request;
 
     GphMemory memory;
