@@ -13,6 +13,7 @@
  * writes to /sys/kernel/mm/gph/age.
  */
 #include <linux/memory_hotplug.h>
+#include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/page_idle.h>
 #include <linux/pagemap.h>
@@ -53,19 +54,40 @@ struct folio *gph_get_folio(unsigned long pfn)
 	return NULL;
 }
 
-/* Was a locked folio used since the last pass?  Marks it for the next one. */
+/* Test and clear the referenced bits of one vma. */
+static bool gph_age_vma(struct folio *folio, struct vm_area_struct *vma,
+			unsigned long address, void *arg)
+{
+	DEFINE_FOLIO_VMA_WALK(pvmw, folio, vma, address, 0);
+	bool *referenced = arg;
+
+	while (page_vma_mapped_walk(&pvmw)) {
+		if (pvmw.pte)
+			*referenced |= ptep_clear_young_notify(vma, pvmw.address, pvmw.pte);
+		else
+			*referenced = true;	/* a PMD mapping: never volatile */
+	}
+	return true;
+}
+
+/*
+ * Was a locked folio used since the last pass?  Marks it for the next one.
+ * folio_referenced() would do, but wants the folio isolated from the LRU.
+ */
 static bool gph_age_used(struct folio *folio)
 {
-	unsigned long vm_flags;
-	bool used = !folio_test_idle(folio);
+	bool referenced = false, used = !folio_test_idle(folio);
+	struct rmap_walk_control rwc = {
+		.rmap_one = gph_age_vma,
+		.arg = &referenced,
+	};
 
-	if (folio_mapped(folio) && folio_referenced(folio, 1, NULL, &vm_flags)) {
-		/* Reclaim must not miss what this pass has cleared. */
-		folio_mark_accessed(folio);
-		used = true;
-	}
+	if (folio_mapped(folio))
+		rmap_walk(folio, &rwc);
+	if (referenced)
+		folio_set_young(folio);	/* reclaim must not miss what this cleared */
 	folio_set_idle(folio);
-	return used;
+	return used || referenced;
 }
 
 /* Call @fn on every folio of gph_get_folio(), locked, until it returns false. */

@@ -81,6 +81,8 @@ static bool gph_remove_mapping(struct address_space *mapping, struct folio *foli
 
 	if (free_folio)
 		free_folio(folio);
+	/* As reclaim does: off the LRU, nobody else clears it before the free. */
+	folio_clear_active(folio);
 	folio_ref_unfreeze(folio, 1);
 	return true;
 }
