@@ -345,6 +345,8 @@ static void test_refuse(void)
                    GPH, "mem-lock");
     expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH ",x-pin=on",
                    "RAM discards are disabled");
+    expect_refusal(Q35 "-accel tcg -only-migratable " MEMFD ",share=on" GPH,
+                   "migrat");
     expect_refusal(Q35 "-accel qtest " MEMFD ",share=on" GPH,
                    "no secondary MMU for accelerator 'qtest'");
     expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH ",x-torture=9999",
@@ -399,6 +401,21 @@ static void test_config(void)
     offset = qpci_io_readq(g->dev, g->regs, g->config +
                            offsetof(struct virtio_gph_config, control_offset));
     g_assert_cmpuint(offset, ==, NR_FRAMES * 2);
+    stop(g);
+}
+
+static void test_info(void)
+{
+    Gph *g = start("");
+    g_autofree char *before = qtest_hmp(g->qts, "info gph");
+    g_autofree char *after = NULL;
+
+    g_assert_nonnull(strstr(before, "driver: not up, inhibited: no"));
+    driver_up(g);
+    set_word(g, FIRST_FRAME, V(1, 0));
+    after = qtest_hmp(g->qts, "info gph");
+    g_assert_nonnull(strstr(after, "driver: up"));
+    g_assert_nonnull(strstr(after, " 8192 bytes"));
     stop(g);
 }
 
@@ -474,6 +491,20 @@ static void test_split(void)
     g_assert_true(has_content(g, half - 9));
     g_assert_true(is_zero(g, half - 1));
     g_assert_cmpuint(query(g, "totals.violations.bad-range"), ==, 1);
+    stop(g);
+}
+
+/* Memory of another backend is not the device's. */
+static void test_other_memory(void)
+{
+    Gph *g = start_machine(" -m slots=1,maxmem=1G"
+                           " -object memory-backend-memfd,id=dimm,size=128M"
+                           " -device pc-dimm,memdev=dimm", NR_FRAMES, "");
+
+    driver_up(g);
+    fill(g, 1 << 20, 8);
+    g_assert_true(has_content(g, 1 << 20));
+    g_assert_cmpuint(query(g, "nr-frames"), ==, NR_FRAMES);
     stop(g);
 }
 
@@ -685,11 +716,12 @@ static void test_torture(void)
 }
 
 /* The guest offers a frame and takes it back while the host tries to take it. */
-static void test_owner(void)
+static void test_owner(gconstpointer machine)
 {
-    Gph *g = start_up();
+    Gph *g = start_machine(machine, NR_FRAMES, "");
     uint64_t value, f = FIRST_FRAME + 33;
 
+    driver_up(g);
     qtest_writeq(g->qts, FW_WORD, g->table.addr + f * 2);
     qtest_writeq(g->qts, FW_COUNT, g_test_quick() ? 1000000 : 20000000);
     cpu_begin(g, FW_OWN, f * FRAME, 0);
@@ -812,9 +844,11 @@ int main(int argc, char **argv)
     qtest_add_func("/virtio-gph/no-device", test_no_device);
     qtest_add_func("/virtio-gph/arguments", test_arguments);
     qtest_add_func("/virtio-gph/config", test_config);
+    qtest_add_func("/virtio-gph/info", test_info);
     qtest_add_func("/virtio-gph/age", test_age);
     qtest_add_func("/virtio-gph/reclaim", test_reclaim);
     qtest_add_func("/virtio-gph/split", test_split);
+    qtest_add_func("/virtio-gph/other-memory", test_other_memory);
     qtest_add_func("/virtio-gph/order", test_order);
     qtest_add_func("/virtio-gph/fault", test_fault);
     qtest_add_func("/virtio-gph/page-table", test_page_table);
@@ -824,7 +858,9 @@ int main(int argc, char **argv)
     qtest_add_func("/virtio-gph/inhibited", test_inhibited);
     qtest_add_func("/virtio-gph/migration", test_migration);
     qtest_add_func("/virtio-gph/torture", test_torture);
-    qtest_add_func("/virtio-gph/owner", test_owner);
+    qtest_add_data_func("/virtio-gph/owner", "", test_owner);
+    qtest_add_data_func("/virtio-gph/owner/one-thread",
+                        " -accel tcg,thread=single -smp 2", test_owner);
     qtest_add_func("/virtio-gph/fuzz", test_fuzz);
     ret = g_test_run();
     g_unlink(firmware);
