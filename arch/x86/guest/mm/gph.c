@@ -18,28 +18,42 @@
 #include <asm/trapnr.h>
 
 /*
+ * May a kernel access at @regs wait until the frame is recovered?  Not where the
+ * context cannot sleep, and not for load_unaligned_zeropad(): that one meets a
+ * discarded frame because it reads over the end of the frame before, perhaps
+ * under RCU, and wants zeros.
+ */
+static bool gph_may_recover(struct pt_regs *regs)
+{
+	return !faulthandler_disabled() && (regs->flags & X86_EFLAGS_IF) &&
+	       ex_get_fixup_type(regs->ip) != EX_TYPE_ZEROPAD;
+}
+
+/*
  * In kernel mode only accesses that expect to fault may meet a discarded frame:
- * those with an exception table entry.  Where the context can sleep, recover
- * and repeat, as for a user page that is not present; where it cannot, end in
- * the entry, and the caller falls back as for any page that is not there.
+ * those with an exception table entry.  Recover and repeat where that is
+ * possible, as for a user page that is not present; elsewhere end in the entry,
+ * and the caller falls back as for any page that is not there.
  *
  * Returns false for an access without an entry: a hook is missing somewhere.
  */
 static bool gph_kernel_fault(struct pt_regs *regs, unsigned long error_code,
 			     unsigned long pfn)
 {
+	/* Only zeropad asks for the address, and it starts the frame there. */
+	unsigned long address = (unsigned long)pfn_to_kaddr(pfn);
 	bool done = false;
 
 	if (!search_exception_tables(regs->ip))
 		return false;
-	if (faulthandler_disabled() || !(regs->flags & X86_EFLAGS_IF)) {
-		gph_count_fixup();
-	} else {
+	if (gph_may_recover(regs)) {
 		local_irq_enable();
 		done = gph_discard_fault(pfn, false);
 		local_irq_disable();
+	} else {
+		gph_count_fixup();
 	}
-	return done || fixup_exception(regs, X86_TRAP_PF, error_code, 0);
+	return done || fixup_exception(regs, X86_TRAP_PF, error_code, address);
 }
 
 /**
