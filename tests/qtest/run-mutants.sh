@@ -27,8 +27,9 @@ make_it() {
 }
 
 run_it() {
-	(cd "$build" && QTEST_QEMU_BINARY=./qemu-system-x86_64 \
-		timeout 180 $test --tap) >> "$log" 2>&1
+	# The inner shell, so that "Aborted" goes to the log as well.
+	(cd "$build" && sh -c "QTEST_QEMU_BINARY=./qemu-system-x86_64 \
+		timeout 120 $test --tap; exit \$?") >> "$log" 2>&1
 }
 
 try() {		# name file expression
