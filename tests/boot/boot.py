@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots a test guest and judges it.
+
+A test is a guest script, tests/boot/NAME.guest.sh, run by tests/lib/guest/init,
+and a class in tests.py that says what the guest needs and what the host does when
+the script asks for it ("host WORDS").  Results come through a virtio port: a guest
+that hangs or dies says nothing and fails.  Any complaint of its kernel fails it
+too.  Nothing here but the standard library.
+"""
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+
+# What a kernel says when something is wrong with it.
+COMPLAINT = re.compile(
+    r'WARNING: |BUG: |\bOops\b|KASAN: |UBSAN: |kernel panic|Kernel panic|'
+    r'possible circular locking|possible recursive locking|inconsistent lock|'
+    r'suspicious RCU|INFO: task .* blocked|rcu: INFO:|soft lockup|Bad page|'
+    r'general protection fault|unable to handle|EXT4-fs error|XFS .*[Cc]orruption|'
+    r'I/O error', re.I)
+
+
+def usable_kvm(qemu):
+    """Does KVM run a guest here?  Tried, because /dev/kvm may exist and not work.
+
+    The device needs an accelerator with a secondary MMU; KVM has none yet, so
+    only GPH_ACCEL=kvm asks for it.
+    """
+    if os.environ.get('GPH_ACCEL') != 'kvm':
+        return False
+    try:
+        run = subprocess.run(
+            [qemu, '-accel', 'kvm', '-M', 'none', '-nodefaults', '-display',
+             'none', '-monitor', 'stdio'], input='quit\n', text=True,
+            capture_output=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return False
+    return run.returncode == 0
+
+
+class Failure(Exception):
+    """The test cannot go on."""
+
+
+class Qmp:
+    """A QMP connection.  Events are dropped."""
+
+    def __init__(self, path, deadline):
+        self.sock = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                self.sock.connect(path)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise Failure('QEMU does not answer on its QMP socket')
+                time.sleep(0.05)
+        self.sock.settimeout(120)
+        self.file = self.sock.makefile('rw')
+        self.file.readline()
+        self.lock = threading.Lock()
+        self('qmp_capabilities')
+
+    def raw(self, command, **arguments):
+        """The whole answer, also if it is an error."""
+        with self.lock:
+            self.file.write(json.dumps(
+                {'execute': command, 'arguments': arguments}) + '\n')
+            self.file.flush()
+            while True:
+                line = self.file.readline()
+                if not line:
+                    raise Failure(f'QEMU has gone during {command}')
+                answer = json.loads(line)
+                if 'event' not in answer:
+                    return answer
+
+    def __call__(self, command, **arguments):
+        answer = self.raw(command, **arguments)
+        if 'error' in answer:
+            raise Failure(f"{command}: {answer['error']['desc']}")
+        return answer['return']
+
+
+class Guest:
+    """One QEMU with a test guest.
+
+    paths:   dict of qemu, kernel, initrd
+    logs:    directory for the console log, QEMU's messages and the sockets
+    disks:   list of (serial, file, read-only)
+    """
+
+    def __init__(self, name, paths, logs, script=None, disks=(), memory='1G',
+                 cpus=2, append='', device='virtio-gph-pci,id=gph',
+                 timeout=300, no_reboot=True):
+        self.name = name
+        self.logs = logs
+        self.console = os.path.join(logs, f'{name}.console.log')
+        self.qemu_log = os.path.join(logs, f'{name}.qemu.log')
+        self.timeout = timeout
+        self.results = []       # (passed, text)
+        self.data = {}
+        self.done = False
+        self.deadline = time.monotonic() + timeout
+        os.makedirs(logs, exist_ok=True)
+        run = os.path.join(os.environ.get('TMPDIR', '/tmp'), f'gph-{os.getpid()}-{name}')
+        self.qmp_path = run + '.qmp'
+        self.port_path = run + '.port'
+        for path in (self.qmp_path, self.port_path):
+            if os.path.exists(path):
+                os.unlink(path)
+        accel = 'kvm' if usable_kvm(paths['qemu']) else 'tcg,thread=multi'
+        self.command = [
+            paths['qemu'], '-L', '/usr/share/seabios', '-L', '/usr/share/qemu',
+            '-nodefaults', '-display', 'none', '-accel', accel, '-cpu', 'max',
+            '-smp', str(cpus), '-m', memory,
+            '-object', f'memory-backend-memfd,id=ram,size={memory},share=on',
+            '-machine', 'q35,memory-backend=ram',
+            '-serial', f'file:{self.console}',
+            '-qmp', f'unix:{self.qmp_path},server=on,wait=off',
+            '-device', 'virtio-serial-pci',
+            '-chardev', f'socket,id=port,path={self.port_path},server=on,wait=off',
+            '-device', 'virtserialport,chardev=port,name=gph.result',
+            '-kernel', paths['kernel'], '-initrd', paths['initrd'],
+            '-append', f'console=ttyS0 panic=-1 oops=panic gph.test={script or name} {append}',
+        ]
+        if device:
+            self.command += ['-device', device]
+        if no_reboot:
+            self.command += ['-no-reboot']
+        for serial, path, read_only in disks:
+            self.command += [
+                '-drive', f'file={path},if=none,id={serial},format=raw,cache=writeback,'
+                          f'snapshot={"off" if read_only else "on"},'
+                          f'readonly={"on" if read_only else "off"}',
+                '-device', f'virtio-blk-pci,drive={serial},serial={serial}']
+
+    def __enter__(self):
+        open(self.console, 'w').close()
+        with open(self.qemu_log, 'w') as log:
+            log.write(' '.join(self.command) + '\n')
+            log.flush()
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        try:
+            self.qmp = Qmp(self.qmp_path, time.monotonic() + 30)
+            self.port = socket.socket(socket.AF_UNIX)
+            self.port.connect(self.port_path)
+        except (Failure, OSError) as error:
+            self.process.kill()
+            self.process.wait()
+            raise Failure(f'QEMU did not start ({error}); see {self.qemu_log}')
+        return self
+
+    def __exit__(self, *unused):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for path in (self.qmp_path, self.port_path):
+            if os.path.exists(path):
+                os.unlink(path)
+
+    def lines(self):
+        """The guest's messages, until it has ended or the time is up."""
+        buffer = b''
+        while True:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise Failure(f'no end after {self.timeout} s; see {self.console}')
+            self.port.settimeout(min(left, 5))
+            try:
+                chunk = self.port.recv(65536)
+            except socket.timeout:
+                if self.process.poll() is not None:
+                    return
+                continue
+            if not chunk:
+                return
+            buffer += chunk
+            while b'\n' in buffer:
+                line, buffer = buffer.split(b'\n', 1)
+                yield line.decode(errors='replace').strip()
+
+    def answer(self, text):
+        self.port.sendall(text.encode() + b'\n')
+
+    def run(self, host):
+        """Talk with the guest until "done"; host(words) answers its requests."""
+        for line in self.lines():
+            word, _, rest = line.partition(' ')
+            if word == 'ok':
+                self.results.append((True, rest))
+            elif line.startswith('not ok '):
+                self.results.append((False, line[7:]))
+            elif word == 'data':
+                key, _, value = rest.partition('=')
+                self.data[key] = value
+            elif word == 'host':
+                self.answer(str(host(self, rest.split()) or 'done'))
+            elif word == 'done':
+                self.done = True
+                break
+        if self.done:
+            try:
+                self.process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.check(False, 'the guest powers off')
+        self.judge()
+
+    def check(self, passed, text):
+        self.results.append((bool(passed), text))
+        return passed
+
+    def complaints(self):
+        with open(self.console, errors='replace') as log:
+            return [line.strip() for line in log
+                    if COMPLAINT.search(line) and 'Command line' not in line]
+
+    def judge(self):
+        if not self.done:
+            self.check(False, 'the guest came to its end (it went silent)')
+        bad = self.complaints()
+        self.check(not bad, 'the kernel has nothing to complain about'
+                   + (f': {bad[0]}' if bad else ''))
+
+    # --- what host halves use ---
+
+    def query(self):
+        return self.qmp('x-query-gph')
+
+    def pages(self, state):
+        return self.query()['states'][state]['pages']
+
+    def reclaim(self, size=1 << 40, seconds=10):
+        return self.qmp('x-gph-reclaim', **{'bytes': size,
+                                            'max-time-us': int(seconds * 1e6)})
