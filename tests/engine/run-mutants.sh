@@ -5,7 +5,8 @@
 # A mutant that they do not catch, that does not compile, or whose place is not
 # found any more, fails the run.
 #
-# usage: run-mutants.sh WORKDIR     (CC, CFLAGS, LDLIBS from the environment)
+# usage: run-mutants.sh WORKDIR
+# CC, CFLAGS, TSAN_CFLAGS and LDLIBS come from the environment.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,12 +20,20 @@ plant() {	# file expression
 	! cmp -s "$root/$1" "$work/src/$1"
 }
 
-build() {
+build() {	# flags source...
+	flags=$1
+	shift
 	# shellcheck disable=SC2086
-	${CC:-cc} $CFLAGS -w -I "$work/src/host/reclaim" -I "$work/src/include" \
+	${CC:-cc} $flags -w -I "$work/src/host/reclaim" -I "$work/src/include" \
 		-I "$work/src/include/uapi" -I "$here" -o "$work/mutant" \
-		"$here/test-engine.c" "$here/sim.c" \
-		"$work"/src/host/reclaim/*.c $LDLIBS >> "$log" 2>&1
+		"$@" "$work"/src/host/reclaim/*.c $LDLIBS >> "$log" 2>&1
+}
+
+survives() {
+	build "$CFLAGS" "$here/test-engine.c" "$here/sim.c" || return 2
+	GPH_SEEDS=3000 timeout 120 "$work/mutant" >> "$log" 2>&1 || return 1
+	build "$TSAN_CFLAGS" "$here/test-threads.c" || return 2
+	timeout 120 "$work/mutant" 3 >> "$log" 2>&1 || return 1
 }
 
 try() {		# name file expression
@@ -37,14 +46,13 @@ try() {		# name file expression
 		echo "mutant $1: its place in $2 was not found"
 		return 1
 	fi
-	if ! build; then
-		echo "mutant $1: does not compile, see $log"
-		return 1
-	fi
-	if GPH_SEEDS=3000 timeout 120 "$work/mutant" >> "$log" 2>&1; then
-		echo "mutant $1: SURVIVED"
-		return 1
-	fi
+	survives
+	case $? in
+	0)	echo "mutant $1: SURVIVED"
+		return 1 ;;
+	2)	echo "mutant $1: does not compile, see $log"
+		return 1 ;;
+	esac
 	return 0
 }
 

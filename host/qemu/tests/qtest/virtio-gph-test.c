@@ -82,6 +82,8 @@ static void test_arguments(void)
                  "max-time-us");
     set_word(g, FIRST_FRAME, V(0, 0));
     g_assert_cmpuint(reclaim_bytes(g, UINT64_MAX), ==, FRAME);
+    expect_error(qtest_qmp(g->qts, "{ 'execute': 'device_add', 'arguments': {"
+                           " 'driver': 'virtio-gph-pci' } }"), "hotplug");
     set_status(g, VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_DRIVER_OK);
     expect_error(RECLAIM(g, "'bytes': 4096"), "driver is not up");
     stop(g);
