@@ -83,7 +83,8 @@ static void test_arguments(void)
     set_word(g, FIRST_FRAME, V(0, 0));
     g_assert_cmpuint(reclaim_bytes(g, UINT64_MAX), ==, FRAME);
     expect_error(qtest_qmp(g->qts, "{ 'execute': 'device_add', 'arguments': {"
-                           " 'driver': 'virtio-gph-pci' } }"), "hotplug");
+                           " 'driver': 'virtio-gph-pci' } }"),
+                 "'virtio-gph-pci' does not support hotplug");
     set_status(g, VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_DRIVER_OK);
     expect_error(RECLAIM(g, "'bytes': 4096"), "driver is not up");
     stop(g);
