@@ -218,7 +218,7 @@ class Guest:
     def complaints(self):
         with open(self.console, errors='replace') as log:
             return [line.strip() for line in log
-                    if COMPLAINT.search(line) and 'Command line' not in line]
+                    if COMPLAINT.search(line) and 'ommand line:' not in line]
 
     def judge(self):
         if not self.done:

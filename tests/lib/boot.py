@@ -13,6 +13,7 @@ a single passed check has failed.
 
 import argparse
 import glob
+import hashlib
 import importlib.util
 import os
 import sys
@@ -56,12 +57,44 @@ class Test:
     def skip(self, why):
         raise Skip(why)
 
+    def sums(self, disk, md5):
+        """Is md5 that of the list of checksums made with this disk?"""
+        with open(self.image("disk-" + disk) + ".sums", "rb") as sums:
+            return "right" if md5 == hashlib.md5(sums.read()).hexdigest() \
+                else "wrong"
+
+    def take(self, guest):
+        """Takes what there is, if there is something."""
+        guest.reclaim_all()
+        broken = guest.query()["totals"]["violations"]
+        self.check("the guest breaks no rule", broken["total"] == 0, broken)
+
+    def reclaim(self, guest):
+        """Takes all there is, of which there must be something."""
+        volatile = guest.pages("volatile")
+        self.note(guest, f"{volatile} volatile pages")
+        self.check("pages are volatile before a reclaim", volatile > 0)
+        got = guest.reclaim_all()
+        self.note(guest, f"reclaim: {got}")
+        self.check("a reclaim takes memory", got["discarded-bytes"] > 0)
+        self.check("a reclaim frees memory", got["freed-bytes"] > 0)
+        broken = guest.query()["totals"]["violations"]
+        self.check("the guest breaks no rule", broken["total"] == 0, broken)
+
+    @staticmethod
+    def note(guest, text):
+        """A line with the time in NAME.result.log."""
+        with open(guest.console.replace(".console", ".result"), "a",
+                  encoding="utf-8") as log:
+            print(f"{time.monotonic() - guest.started:8.1f} {text}", file=log)
+
     def follow(self, guest, timeout=60, **actions):
         """Follows the result port until "done"; timeout is for silence."""
         while True:
             line = guest.line(timeout)
             if line is None:
                 break
+            self.note(guest, line)
             word, _, rest = line.partition(" ")
             if line == "done":
                 self._finish(guest)

@@ -137,7 +137,9 @@ class Guest:
         self.close()
 
     def start(self):
-        open(self.console, "wb").close()
+        for file in (self.console, self.console.replace(".console", ".result")):
+            open(file, "wb").close()
+        self.started = time.monotonic()
         with open(self.qemu_log, "wb") as log:
             log.write((" ".join(self.command) + "\n").encode())
             log.flush()
