@@ -13,8 +13,11 @@ while [ ! -e /tmp/go.ready ]; do sleep 0.1; done
 age
 age
 host stop-reclaim-cont
-data again "$(sums)"
 touch /tmp/go
 wait
 data mapped "$(md5sum </tmp/mapped.sums | cut -d ' ' -f 1)"
+age
+age
+host stop-reclaim-cont
+data again "$(sums)"
 check "mapped readers took discard faults" [ "$(gph_stat faults_user)" -gt 100 ]

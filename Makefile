@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Guest page hinting.  "make help" says what there is.
+
+BUILD ?= build
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gph
+KERNEL := $(CACHE)/kernel-6.12
+QEMU := $(CACHE)/qemu-10.0
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:
+	@echo 'make demo          the main job: a guest works, the host takes its cache, nothing is lost'
+	@echo 'make test          every test (CI runs this); the last line counts them'
+	@echo
+	@echo 'make prepare       get, patch and build the guest kernels and QEMU'
+	@echo 'make check-models  unit tests, proofs, litmus tests, exhaustive interleavings'
+	@echo 'make mutants       planted faults in models, engine and guest kernel: all must be caught'
+	@echo 'make check-engine  the reclaim engine against a simulated guest'
+	@echo 'make check-qtest   the device, without a guest kernel'
+	@echo 'make check-boot    real guests; one of them: tests/boot/run NAME'
+	@echo 'make check-off     CONFIG_GPH=n compiles to the same code as the untouched kernel'
+	@echo 'make hook-budget   lines inserted in existing kernel files'
+	@echo 'make print-paths   where the built things are, for guests of your own'
+	@echo 'make clean         remove build/; downloads and builds stay in $(CACHE)'
+	@echo
+	@echo 'KERNEL_TREE= and QEMU_TREE= name source trees of your own instead of the packages'
+	@echo 'in VERSIONS; JOBS= limits parallel compilers; GPH_TORTURE_SECONDS= is the length'
+	@echo 'of the torture (120).'
+
+include tests/models.mk
+include tests/engine/engine.mk
+
+# --- preparation ---
+
+.PHONY: packages prepare prepare-qemu prepare-kernel prepare-debug
+packages:
+	@tests/packages
+
+prepare-qemu: packages
+	@host/prepare 10.0 build
+
+prepare-kernel: packages
+	@guest/prepare 6.12 test
+
+prepare-debug: packages
+	@guest/prepare 6.12 debug
+
+prepare: prepare-qemu prepare-kernel prepare-debug
+
+.PHONY: print-paths
+print-paths:
+	@echo 'qemu=$(QEMU)/build/qemu-system-x86_64'
+	@echo 'qemu-source=$(QEMU)/src'
+	@echo 'kernel-6.12=$(KERNEL)/build-test/arch/x86/boot/bzImage'
+	@echo 'kernel-6.12-debug=$(KERNEL)/build-debug/arch/x86/boot/bzImage'
+	@echo 'kernel-6.12-source=$(KERNEL)/src'
+	@echo 'initrd=$(CURDIR)/$(BUILD)/boot/initrd'
+	@echo 'initrd-tools=$(CURDIR)/tests/lib/mkinitrd'
+	@echo 'logs=$(CURDIR)/$(BUILD)/logs'
+
+# --- the main job ---
+
+.PHONY: demo
+demo: prepare-qemu prepare-kernel
+	@bench/demo/run
+
+# --- tests ---
+
+.PHONY: test check-qtest check-boot check-off hook-budget mutants-guest
+check-qtest: prepare-qemu
+	@cd $(QEMU)/build && QTEST_QEMU_BINARY=./qemu-system-x86_64 \
+		tests/qtest/virtio-gph-test --tap
+
+check-boot: prepare
+	@tests/boot/run
+
+check-off: packages
+	@tests/check-off
+
+hook-budget:
+	@tests/hook-budget
+
+mutants-guest: prepare-qemu prepare-kernel
+	@tests/boot/run --mutants
+
+mutants: mutants-engine mutants-guest
+
+test: packages
+	@tests/run-all hook-budget check-models mutants-models check-engine mutants-engine \
+		check-qtest check-off check-boot mutants-guest
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
