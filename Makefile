@@ -63,9 +63,12 @@ print-paths:
 
 # --- the main job ---
 
-.PHONY: demo
+.PHONY: demo check-demo
 demo: prepare-qemu prepare-kernel
 	@bench/demo/run
+
+check-demo:
+	@bench/demo/test-judge
 
 # --- tests ---
 
@@ -89,7 +92,7 @@ mutants-guest: prepare-qemu prepare-kernel
 mutants: mutants-engine mutants-guest
 
 test: packages
-	@tests/run-all hook-budget check-models mutants-models check-engine mutants-engine \
+	@tests/run-all hook-budget check-demo check-models mutants-models check-engine mutants-engine \
 		check-qtest check-off check-boot mutants-guest
 
 .PHONY: clean
