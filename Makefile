@@ -67,6 +67,10 @@ print-paths:
 demo: prepare-qemu prepare-kernel
 	@bench/demo/run
 
+.PHONY: check-docs
+check-docs:
+	@tests/check-docs
+
 check-demo:
 	@bench/demo/test-judge
 
@@ -92,7 +96,7 @@ mutants-guest: prepare-qemu prepare-kernel
 mutants: mutants-engine mutants-guest
 
 test: packages
-	@tests/run-all hook-budget check-demo check-models mutants-models check-engine mutants-engine \
+	@tests/run-all hook-budget check-docs check-demo check-models mutants-models check-engine mutants-engine \
 		check-qtest check-off check-boot mutants-guest
 
 .PHONY: clean
