@@ -6,6 +6,7 @@ Its build directory starts as a copy of the test kernel's, so that only what the
 mutant touches is built again.
 """
 import contextlib
+import fcntl
 import os
 import subprocess
 import time
@@ -44,8 +45,20 @@ def build(env, name):
 
 
 @contextlib.contextmanager
+def source_lock(env):
+    """The lock that guest/prepare takes: nobody else compiles a mutant."""
+    with open(env.kernel_dir + '.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def planted(env, name, path, text, replacement):
-    """The mutant's kernel image, while the source is changed."""
+    """The mutant's kernel image; the source is as it was again."""
+    with source_lock(env):
+        return build_planted(env, name, path, text, replacement)
+
+
+def build_planted(env, name, path, text, replacement):
     target = os.path.join(env.kernel_dir, 'src', path)
     with open(target) as file:
         content = file.read()
@@ -55,7 +68,7 @@ def planted(env, name, path, text, replacement):
     try:
         with open(target, 'w') as file:
             file.write(content.replace(text, replacement))
-        yield build(env, name)
+        return build(env, name)
     finally:
         with open(target, 'w') as file:
             file.write(content)
@@ -69,9 +82,8 @@ def run(env, names):
             continue
         start = time.monotonic()
         try:
-            with planted(env, name, *where) as image:
-                env.kernel_override = image
-                guest = tests.torture(env, kernel='test', seconds=40)
+            env.kernel_override = planted(env, name, *where)
+            guest = tests.torture(env, kernel='test', seconds=40)
             wrong = [text for passed, text in guest.results if not passed]
             results.append((bool(wrong), f'mutant {name} is caught'
                             + (f': {wrong[0]}' if wrong else ', but it SURVIVED')))
