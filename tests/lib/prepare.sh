@@ -141,7 +141,7 @@ apply_series() {
 	local patch log=$gph_logs/patch.log
 	while read -r patch; do
 		[ -n "$patch" ] || continue
-		patch -d "$2" -p1 -F0 --no-backup-if-mismatch -s <"$1/$patch" >"$log" 2>&1 || {
+		patch -d "$2" -p1 -F0 --no-backup-if-mismatch -r - -s <"$1/$patch" >"$log" 2>&1 || {
 			cat "$log" >&2
 			die "$patch does not apply to $2" \
 				"use the version that $1/BASE names"
