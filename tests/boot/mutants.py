@@ -14,6 +14,9 @@ import time
 import tests
 from boot import Failure
 
+# How long each is tortured; the unchanged kernel passes that.
+SECONDS = 40
+
 # name, file, text, replacement
 MUTANTS = [
     ('lookup-hook-dropped', 'mm/gph/discard.c',
@@ -83,11 +86,13 @@ def run(env, names):
         start = time.monotonic()
         try:
             env.kernel_override = planted(env, name, *where)
-            guest = tests.torture(env, kernel='test', seconds=40)
+            guest = tests.torture(env, f'mutant-{name}', kernel='test',
+                                  seconds=SECONDS, timeout=3 * SECONDS)
             wrong = [text for passed, text in guest.results if not passed]
             results.append((bool(wrong), f'mutant {name} is caught'
                             + (f': {wrong[0]}' if wrong else ', but it SURVIVED')))
         except Failure as error:
+            # A guest that loses its data may well come to a stop.
             caught = 'no end after' in str(error)
             results.append((caught, f'mutant {name}: {error}'))
         env.kernel_override = None

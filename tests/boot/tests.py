@@ -69,7 +69,7 @@ def stopped(env):
     return guest
 
 
-def torture(env, kernel='debug', seconds=None):
+def torture(env, name='torture', kernel='debug', seconds=None, timeout=None):
     seconds = seconds or env.torture_seconds
 
     def host(guest, words):
@@ -81,9 +81,9 @@ def torture(env, kernel='debug', seconds=None):
             guest.check(not totals['violations']['total'], 'the guest broke no rule of the table')
             guest.check(not totals['punch-errors'], 'every hole was punched')
 
-    with env.guest('torture', kernel=kernel, memory='1G', append=f'gph.seconds={seconds}',
+    with env.guest(name, script='torture', kernel=kernel, append=f'gph.seconds={seconds}',
                    disks=[('tools', env.tools(), True), ('scratch', env.scratch(), False)],
-                   timeout=seconds * 4 + 240) as guest:
+                   timeout=timeout or seconds * 4 + 240) as guest:
         guest.run(host)
     return guest
 

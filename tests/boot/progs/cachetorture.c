@@ -250,7 +250,7 @@ static void by_mapping(unsigned int id, size_t size, int fd)
 	check(map != MAP_FAILED, "mmap");
 	for (i = 0; i < 3; i++) {
 		verify(id, "mapping", 0, map, size);
-		usleep(rnd(3000));
+		usleep(rnd(50000));
 	}
 	check(!munmap(map, size), "munmap");
 }
@@ -263,7 +263,7 @@ static void by_cow(unsigned int id, size_t size, int fd)
 	check(map != MAP_FAILED, "mmap");
 	if (rnd(2))
 		verify(id, "before COW", 0, map, size);
-	usleep(rnd(3000));
+	usleep(rnd(200000));
 	/* Write one byte a page: the rest of the page must be the file's. */
 	for (at = 0; at + 8 <= size; at += PAGE) {
 		page = size - at < PAGE ? size - at : PAGE;
@@ -283,32 +283,42 @@ static void by_gup(unsigned int id, size_t size, int fd)
 	check(map != MAP_FAILED, "mmap");
 	if (rnd(2))
 		verify(id, "before GUP", 0, map, size);
-	usleep(rnd(3000));
+	usleep(rnd(200000));
 	n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
 	check(n >= 0 && (size_t)n == size, "process_vm_readv");
 	verify(id, "GUP", 0, buffer, size);
 	check(!munmap(map, size), "munmap");
 }
 
-/* write(2) whose source is a mapping, buffered and direct. */
+/* write(2) whose source is a mapping; direct I/O pins it with GUP-fast. */
 static void by_write_source(unsigned int id, size_t size, int fd)
 {
 	static char buffer[MAX_PAGES * PAGE];
 	char *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	size_t bytes = size & ~(PAGE - 1);
+	int flags = O_WRONLY | O_CREAT | O_TRUNC;
 	char name[4096];
-	int out;
+	int out, in;
 
 	check(map != MAP_FAILED, "mmap");
+	if (bytes && rnd(3))
+		flags |= O_DIRECT;
+	else
+		bytes = size;
 	snprintf(name, sizeof(name), "%s/t%d", dir, getpid());
-	out = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	out = open(name, flags, 0600);
 	check(out >= 0, name);
-	if (rnd(2))
-		verify(id, "before write", 0, map, size);
-	usleep(rnd(3000));
-	full_write(out, map, size, 0);
-	check(pread(out, buffer, size, 0) == (ssize_t)size, "read back");
-	verify(id, "written from mapping", 0, buffer, size);
+	verify(id, "before write", 0, map, size);
+	/* Until an ageing pass found the mapping cold and the host took it. */
+	usleep(rnd(200000));
+	full_write(out, map, bytes, 0);
 	close(out);
+	in = open(name, O_RDONLY);
+	check(in >= 0, name);
+	check(pread(in, buffer, bytes, 0) == (ssize_t)bytes, "read back");
+	verify(id, flags & O_DIRECT ? "written directly from mapping" :
+	       "written from mapping", 0, buffer, bytes);
+	close(in);
 	check(!munmap(map, size), "munmap");
 }
 
@@ -352,7 +362,7 @@ static void by_mlock(unsigned int id, size_t size, int fd)
 
 static void (*const ways[])(unsigned int id, size_t size, int fd) = {
 	by_read, by_read, by_random_read, by_direct, by_sendfile, by_mapping,
-	by_mapping, by_cow, by_gup, by_write_source, by_children, by_mlock,
+	by_mapping, by_cow, by_gup, by_write_source, by_write_source, by_children, by_mlock,
 };
 
 static void work(time_t end)
