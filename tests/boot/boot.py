@@ -17,7 +17,7 @@ import time
 
 # What a kernel says when something is wrong with it.
 COMPLAINT = re.compile(
-    r'WARNING: |BUG: |\bOops\b|KASAN: |UBSAN: |kernel panic|Kernel panic|'
+    r'WARNING: |BUG: |\bOops\b|UBSAN: |kernel panic|Kernel panic|'
     r'possible circular locking|possible recursive locking|inconsistent lock|'
     r'suspicious RCU|INFO: task .* blocked|rcu: INFO:|soft lockup|Bad page|'
     r'general protection fault|unable to handle|EXT4-fs error|XFS .*[Cc]orruption|'
