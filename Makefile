@@ -17,7 +17,7 @@ help:
 	@echo
 	@echo 'make prepare       get, patch and build the guest kernels and QEMU'
 	@echo 'make check-models  unit tests, proofs, litmus tests, exhaustive interleavings'
-	@echo 'make mutants       planted faults in models, engine and guest kernel: all must be caught'
+	@echo 'make mutants       planted faults in models, engine, device and guest kernel: all must be caught'
 	@echo 'make check-engine  the reclaim engine against a simulated guest'
 	@echo 'make check-qtest   the device, without a guest kernel'
 	@echo 'make check-boot    real guests; one of them: tests/boot/run NAME'
@@ -93,7 +93,14 @@ hook-budget:
 mutants-guest: prepare-qemu prepare-kernel
 	@tests/boot/run --mutants
 
-mutants: mutants-engine mutants-guest
+# Plants faults in the prepared QEMU tree, and puts it back: about six minutes.
+.PHONY: mutants-qtest
+mutants-qtest: prepare-qemu
+	@PYTHONPATH=$(CACHE)/tools/qemu-build/usr/lib/python3/dist-packages \
+		tests/qtest/run-mutants.sh $(QEMU)/src $(QEMU)/build \
+		$(CURDIR)/$(BUILD)/logs/mutants-qtest.log
+
+mutants: mutants-engine mutants-qtest mutants-guest
 
 test: packages
 	@tests/run-all hook-budget check-docs check-demo check-models mutants-models check-engine mutants-engine \
