@@ -54,17 +54,34 @@ static void gph_memory_region(MemoryListener *listener,
     }
 }
 
+static GphSections *sections_new(const GArray *array)
+{
+    GphSections *s = g_malloc0(sizeof(*s) + array->len * sizeof(GphSection));
+
+    s->n = array->len;
+    if (s->n) {
+        memcpy(s->section, array->data, s->n * sizeof(GphSection));
+    }
+    return s;
+}
+
+static bool same_sections(const GphSections *s, const GArray *array)
+{
+    return s->n == array->len &&
+           (!s->n || !memcmp(s->section, array->data,
+                             s->n * sizeof(GphSection)));
+}
+
 static void gph_memory_commit(MemoryListener *listener)
 {
     GphMemory *m = from_listener(listener);
-    GArray *old = m->sections;
+    GphSections *old = m->sections;
 
-    if (old->len == m->next->len &&
-        !memcmp(old->data, m->next->data, old->len * sizeof(GphSection))) {
+    if (same_sections(old, m->next)) {
         return;
     }
-    m->sections = m->next;
-    m->next = old;
+    qatomic_rcu_set(&m->sections, sections_new(m->next));
+    g_free_rcu(old, rcu);
     m->changed(m->opaque);
 }
 
@@ -75,8 +92,8 @@ void gph_memory_init(GphMemory *m, RAMBlock *block,
     m->changed = changed;
     m->opaque = opaque;
     /* Cleared: sections are compared as bytes. */
-    m->sections = g_array_new(false, true, sizeof(GphSection));
     m->next = g_array_new(false, true, sizeof(GphSection));
+    m->sections = sections_new(m->next);
     m->listener = (MemoryListener) {
         .name = "virtio-gph",
         .begin = gph_memory_begin,
@@ -90,28 +107,29 @@ void gph_memory_init(GphMemory *m, RAMBlock *block,
 void gph_memory_fini(GphMemory *m)
 {
     memory_listener_unregister(&m->listener);
-    g_array_free(m->sections, true);
+    g_free_rcu(m->sections, rcu);
+    m->sections = NULL;
     g_array_free(m->next, true);
 }
 
 uint64_t gph_memory_end(const GphMemory *m)
 {
-    const GphSection *last;
+    const GphSections *s = m->sections;
 
-    if (!m->sections->len) {
-        return 0;
-    }
-    last = &g_array_index(m->sections, GphSection, m->sections->len - 1);
-    return last->run.start + last->run.n;
+    return s->n ? s->section[s->n - 1].run.start + s->section[s->n - 1].run.n :
+                  0;
 }
 
 /* Offset of @run in the RAM block; false if it is not in one section. */
 static bool find_offset(const GphMemory *m, const GphRun *run, uint64_t *offset)
 {
-    guint i;
+    const GphSections *sections;
+    unsigned i;
 
-    for (i = 0; i < m->sections->len; i++) {
-        const GphSection *s = &g_array_index(m->sections, GphSection, i);
+    RCU_READ_LOCK_GUARD();
+    sections = qatomic_rcu_read(&m->sections);
+    for (i = 0; i < sections->n; i++) {
+        const GphSection *s = &sections->section[i];
 
         if (run->start >= s->run.start &&
             run->start + run->n <= s->run.start + s->run.n) {
@@ -133,6 +151,26 @@ bool gph_memory_ram_addr(const GphMemory *m, const GphRun *run,
     }
     *addr = m->block->offset + offset;
     return true;
+}
+
+bool gph_memory_frame(const GphMemory *m, ram_addr_t addr, uint64_t *frame)
+{
+    uint64_t offset = addr - m->block->offset;
+    const GphSections *sections;
+    unsigned i;
+
+    RCU_READ_LOCK_GUARD();
+    sections = qatomic_rcu_read(&m->sections);
+    for (i = 0; i < sections->n; i++) {
+        const GphSection *s = &sections->section[i];
+        uint64_t n = (offset - s->offset) >> VIRTIO_GPH_FRAME_SHIFT;
+
+        if (offset >= s->offset && n < s->run.n) {
+            *frame = s->run.start + n;
+            return true;
+        }
+    }
+    return false;
 }
 
 int gph_memory_punch(const GphMemory *m, const GphRun *run)

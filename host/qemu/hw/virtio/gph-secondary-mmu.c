@@ -35,7 +35,7 @@ static const AccelMmu *find_accel_mmu(const char *accel, Error **errp)
     }
     error_setg(errp, "virtio-gph has no secondary MMU for accelerator '%s' yet",
                accel);
-    error_append_hint(errp, "Use -accel tcg\n");
+    error_append_hint(errp, "Use -accel kvm or -accel tcg\n");
     return NULL;
 }
 

@@ -125,15 +125,21 @@ static bool gph_host_ram_addr(void *opaque, const GphRun *run,
     return gph_memory_ram_addr(&((VirtIOGPH *)opaque)->memory, run, addr);
 }
 
+static bool gph_host_frame(void *opaque, ram_addr_t addr, uint64_t *frame)
+{
+    return gph_memory_frame(&((VirtIOGPH *)opaque)->memory, addr, frame);
+}
+
 /* The memory map has changed, or is known for the first time. */
 static void gph_memory_changed(void *opaque)
 {
     VirtIOGPH *s = opaque;
-    g_autofree GphRun *runs = g_new0(GphRun, s->memory.sections->len + 1);
-    guint i;
+    const GphSections *sections = s->memory.sections;
+    g_autofree GphRun *runs = g_new0(GphRun, sections->n + 1);
+    unsigned i;
 
-    for (i = 0; i < s->memory.sections->len; i++) {
-        runs[i] = g_array_index(s->memory.sections, GphSection, i).run;
+    for (i = 0; i < sections->n; i++) {
+        runs[i] = sections->section[i].run;
         trace_virtio_gph_range(runs[i].start, runs[i].n);
     }
     if (s->engine) {
@@ -338,7 +344,9 @@ static bool create_engine(VirtIOGPH *s, Error **errp)
     host = (GphMmuHost) {
         .engine = s->engine,
         .nr_frames = s->nr_frames,
+        .block = s->memory.block,
         .ram_addr = gph_host_ram_addr,
+        .frame = gph_host_frame,
         .opaque = s,
     };
     mmu = gph_accel_mmu_new(&host, errp);

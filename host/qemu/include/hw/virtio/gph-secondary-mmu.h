@@ -38,8 +38,11 @@ typedef struct GphSecondaryMmu GphSecondaryMmu;
 typedef struct GphMmuHost {
     GphEngine *engine;
     uint64_t nr_frames;
+    RAMBlock *block;                    /* that all frames are in */
     /* Where @run is in QEMU's RAM; false if the memory map has changed. */
     bool (*ram_addr)(void *opaque, const GphRun *run, ram_addr_t *addr);
+    /* The other way round, for one address.  Both from any thread. */
+    bool (*frame)(void *opaque, ram_addr_t addr, uint64_t *frame);
     void *opaque;
 } GphMmuHost;
 

@@ -8,6 +8,7 @@
 #include "exec/memory.h"
 #include "hw/virtio/gph-secondary-mmu.h"
 #include "hw/virtio/virtio.h"
+#include "qemu/rcu.h"
 #include "qemu/thread.h"
 #include "qom/object.h"
 #include "system/hostmem.h"
@@ -23,10 +24,17 @@ typedef struct GphSection {
     uint64_t offset;                    /* in the RAM block, bytes */
 } GphSection;
 
+/* A memory map: sorted, never changed once it is there. */
+typedef struct GphSections {
+    struct rcu_head rcu;
+    unsigned n;
+    GphSection section[];
+} GphSections;
+
 /* Guest memory as the device sees it: sections of one memfd. */
 typedef struct GphMemory {
     RAMBlock *block;
-    GArray *sections;                   /* of GphSection, sorted; by the BQL */
+    GphSections *sections;              /* RCU; replaced under the BQL */
     GArray *next;                       /* being built by the listener */
     MemoryListener listener;
     void (*changed)(void *opaque);
@@ -38,8 +46,11 @@ void gph_memory_init(GphMemory *m, RAMBlock *block,
 void gph_memory_fini(GphMemory *m);
 /* The frame after the last one. */
 uint64_t gph_memory_end(const GphMemory *m);
+/* Any thread: where @run is; false if it is not in one section. */
 bool gph_memory_ram_addr(const GphMemory *m, const GphRun *run,
                          ram_addr_t *addr);
+/* Any thread: the frame at @addr; false if the guest does not see it. */
+bool gph_memory_frame(const GphMemory *m, ram_addr_t addr, uint64_t *frame);
 int gph_memory_punch(const GphMemory *m, const GphRun *run);
 uint64_t gph_memory_allocated(const GphMemory *m);
 
