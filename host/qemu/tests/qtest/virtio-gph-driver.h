@@ -28,6 +28,10 @@ typedef struct Gph {
     uint32_t common, config, isr;       /* offsets in regs */
 } Gph;
 
+/* Which accelerator: what GPH_QTEST_ACCEL says, or TCG. */
+const char *accel(void);
+bool under_kvm(void);
+
 /* The file that the machines start: first and last call. */
 extern char *firmware;
 void make_firmware(void);

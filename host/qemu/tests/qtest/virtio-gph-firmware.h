@@ -37,6 +37,10 @@
  * that works it must still be what was written.
  */
 #define FW_OWN          4
+#define FW_OUTS         5               /* 4 bytes from ADDR to port VALUE */
+#define FW_INS          6               /* one byte from port VALUE to ADDR */
+/* An interrupt while the stack is in the frame at ADDR: VALUE is its vector. */
+#define FW_INTERRUPT    7
 
 /* The image: the code, and a reset vector that jumps to it. */
 void fw_make(uint8_t *image);
