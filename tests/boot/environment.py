@@ -19,13 +19,18 @@ class Environment:
                                   os.path.expanduser('~/.cache'), 'gph')
         self.logs = os.environ.get('GPH_LOGS') or os.path.join(root, 'build', 'logs', 'boot')
         self.work = os.path.join(root, 'build', 'boot')
+        # What of the kernel's source guests read; GPH_TREE= for a smaller tree.
+        self.tree = os.environ.get('GPH_TREE', 'mm fs kernel include').split()
         self.torture_seconds = int(os.environ.get('GPH_TORTURE_SECONDS', 120))
         self.qemu = os.path.join(self.cache, 'qemu-10.0/build/qemu-system-x86_64')
         self.kernel_dir = os.path.join(self.cache, 'kernel-6.12')
         self.kernel_override = None
         os.makedirs(self.work, exist_ok=True)
         os.makedirs(self.logs, exist_ok=True)
-        self.initrd = self.make_initrd()
+        self.initrd = os.path.join(self.work, 'initrd')
+        # Inside an L1 (tests/kvm) all is made already, and nothing to make it with.
+        if not os.environ.get('GPH_PREBUILT'):
+            self.make_initrd()
 
     def sh(self, *command):
         subprocess.run(command, check=True)
@@ -46,9 +51,7 @@ class Environment:
             if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(path):
                 self.sh(os.environ.get('CC', 'gcc'), '-O2', '-Wall', '-Wextra', '-Werror',
                         '-static', '-pthread', '-o', out, path)
-        initrd = os.path.join(self.work, 'initrd')
-        self.sh(os.path.join(root, 'tests/lib/mkinitrd'), initrd, programs)
-        return initrd
+        self.sh(os.path.join(root, 'tests/lib/mkinitrd'), self.initrd, programs)
 
     def tools(self):
         disk = os.path.join(self.work, 'tools.img')
@@ -57,7 +60,7 @@ class Environment:
         return disk
 
     def tree_disk(self, filesystem, *directories, spare=400):
-        directories = directories or ('mm', 'fs', 'kernel', 'include')
+        directories = directories or self.tree
         disk = os.path.join(self.work, f'{filesystem}-{"-".join(directories)}.img'.replace('/', '_'))
         if not os.path.exists(disk):
             self.sh(os.path.join(root, 'tests/lib/mkdisk'), filesystem, disk, str(spare),

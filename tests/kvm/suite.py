@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The tests under KVM, and how a list of them is run and reported."""
+import os
+import subprocess
+import sys
+import time
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(here), 'boot'))
+
+import tests as boot            # noqa: E402
+from boot import Failure        # noqa: E402
+
+
+def plain(env):
+    """KVM itself: an L2 without the device."""
+    disk = env.tree_disk('ext4')
+    with env.guest('plain', device=None, disks=[('ext4', disk, False)]) as guest:
+        kvm = guest.qmp('query-kvm')
+        guest.check(kvm['enabled'], f'the guest runs under KVM ({kvm})')
+        guest.run(lambda guest, words: None)
+    boot.same_sums(guest, boot.sums_of(disk), 'first', 'again')
+    return guest
+
+
+def torture(env):
+    return boot.torture(env, kernel='test', seconds=30)
+
+
+class Results:
+    """What a test that boots no guest of its own has found."""
+
+    def __init__(self):
+        self.results = []
+
+    def check(self, passed, text):
+        self.results.append((bool(passed), text))
+
+
+def qtest(env):
+    """The device's own test, which brings its own guest."""
+    found = Results()
+    build = os.path.dirname(env.qemu)
+    log = os.path.join(env.logs, 'qtest.log')
+    user = os.environ.get('GPH_QEMU_UID')
+    with open(log, 'w') as out:
+        run = subprocess.run(
+            [os.path.join(build, 'tests/qtest/virtio-gph-test'), '--tap'],
+            cwd=build, stdout=out, stderr=subprocess.STDOUT, timeout=600,
+            env={**os.environ, 'QTEST_QEMU_BINARY': './qemu-system-x86_64',
+                 'GPH_QTEST_ACCEL': 'kvm'},
+            **({'user': int(user), 'group': int(user)} if user else {}))
+    with open(log, errors='replace') as lines:
+        for line in lines:
+            if line.startswith(('ok ', 'not ok ')):
+                found.check(line.startswith('ok '), line.split(' ', 2)[-1].strip())
+    found.check(run.returncode == 0 and found.results, f'it ends well ({run.returncode})')
+    return found
+
+
+TESTS = [plain, boot.basic, boot.stopped, boot.lifecycle, torture, qtest]
+
+
+def name(test):
+    return test.__name__.replace('_', '-')
+
+
+KNOWN = {name(test): test for test in TESTS}
+
+
+def run(env, names, report):
+    """Run tests by name; report(passed, text) is told every result."""
+    for test in [KNOWN[one] for one in names] or TESTS:
+        start = time.monotonic()
+        try:
+            results = test(env).results
+        except (Failure, OSError, subprocess.SubprocessError) as error:
+            results = [(False, str(error))]
+        for passed, text in results:
+            report(passed, f'{name(test)}: {text}')
+        print(f'# {name(test)}: {time.monotonic() - start:.0f} s', flush=True)
