@@ -23,7 +23,7 @@
 #define FW_CR2          0x8020
 #define FW_ERROR        0x8028
 #define FW_WORD         0x8030          /* OWN: address of the frame's word */
-#define FW_COUNT        0x8038          /* OWN: how often */
+#define FW_COUNT        0x8038          /* OWN, DIRTY: how often */
 #define FW_CORRUPT      0x8040          /* OWN: bytes that were wrong */
 #define FW_LOST         0x8048          /* OWN: times the host was faster */
 #define FW_READY        0x8050
@@ -37,6 +37,7 @@
  * that works it must still be what was written.
  */
 #define FW_OWN          4
+#define FW_DIRTY        5               /* write 16 pages at ADDR, COUNT times */
 
 /* The image: the code, and a reset vector that jumps to it. */
 void fw_make(uint8_t *image);

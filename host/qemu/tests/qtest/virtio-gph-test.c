@@ -396,15 +396,6 @@ static void test_inhibited(void)
     stop(g);
 }
 
-static void test_migration(void)
-{
-    Gph *g = start_up();
-
-    expect_error(qtest_qmp(g->qts, "{ 'execute': 'migrate', 'arguments': {"
-                 " 'uri': 'exec:cat >/dev/null' } }"), "virtio-gph");
-    stop(g);
-}
-
 static void test_torture(void)
 {
     Gph *g = start_up();
@@ -559,7 +550,6 @@ int main(int argc, char **argv)
     qtest_add_func("/virtio-gph/stopped", test_stopped);
     qtest_add_func("/virtio-gph/reset", test_reset);
     qtest_add_func("/virtio-gph/inhibited", test_inhibited);
-    qtest_add_func("/virtio-gph/migration", test_migration);
     qtest_add_func("/virtio-gph/torture", test_torture);
     qtest_add_data_func("/virtio-gph/owner", "", test_owner);
     qtest_add_data_func("/virtio-gph/owner/one-thread",
