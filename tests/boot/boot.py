@@ -91,12 +91,14 @@ class Guest:
 
     paths:   dict of qemu, kernel, initrd
     logs:    directory for the console log, QEMU's messages and the sockets
-    disks:   list of (serial, file, read-only)
+    disks:   list of (serial, file, read-only); what is written is thrown away,
+             unless keep
+    incoming: it waits for a guest that another one sends, see follow()
     """
 
     def __init__(self, name, paths, logs, script=None, disks=(), memory='1G',
                  cpus=2, append='', device='virtio-gph-pci,id=gph',
-                 timeout=300, no_reboot=True):
+                 timeout=300, no_reboot=True, keep=False, incoming=False):
         self.name = name
         self.logs = logs
         self.console = os.path.join(logs, f'{name}.console.log')
@@ -104,6 +106,8 @@ class Guest:
         self.timeout = timeout
         self.results = []       # (passed, text)
         self.data = {}
+        self.buffer = b''
+        self.consoles = [self.console]
         self.done = False
         self.deadline = time.monotonic() + timeout
         os.makedirs(logs, exist_ok=True)
@@ -132,10 +136,12 @@ class Guest:
             self.command += ['-device', device]
         if no_reboot:
             self.command += ['-no-reboot']
+        if incoming:
+            self.command += ['-incoming', 'defer']
         for serial, path, read_only in disks:
             self.command += [
                 '-drive', f'file={path},if=none,id={serial},format=raw,cache=writeback,'
-                          f'snapshot={"off" if read_only else "on"},'
+                          f'snapshot={"off" if read_only or keep else "on"},'
                           f'readonly={"on" if read_only else "off"}',
                 '-device', f'virtio-blk-pci,drive={serial},serial={serial}']
 
@@ -166,7 +172,6 @@ class Guest:
 
     def lines(self):
         """The guest's messages, until it has ended or the time is up."""
-        buffer = b''
         while True:
             left = self.deadline - time.monotonic()
             if left <= 0:
@@ -180,9 +185,9 @@ class Guest:
                 continue
             if not chunk:
                 return
-            buffer += chunk
-            while b'\n' in buffer:
-                line, buffer = buffer.split(b'\n', 1)
+            self.buffer += chunk
+            while b'\n' in self.buffer:
+                line, self.buffer = self.buffer.split(b'\n', 1)
                 yield line.decode(errors='replace').strip()
 
     def answer(self, text):
@@ -216,9 +221,25 @@ class Guest:
         return passed
 
     def complaints(self):
-        with open(self.console, errors='replace') as log:
-            return [line.strip() for line in log
-                    if COMPLAINT.search(line) and 'ommand line:' not in line]
+        found = []
+        for console in self.consoles:
+            with open(console, errors='replace') as log:
+                found += [line.strip() for line in log
+                          if COMPLAINT.search(line) and 'ommand line:' not in line]
+        return found
+
+    def follow(self, other):
+        """The guest has moved into @other, which is this Guest from now on."""
+        self.port.settimeout(1)
+        try:
+            while chunk := self.port.recv(65536):
+                self.buffer += chunk
+        except socket.timeout:
+            pass
+        self.__exit__()
+        self.consoles += other.consoles
+        for name in ('process', 'qmp', 'port', 'qmp_path', 'port_path', 'qemu_log'):
+            setattr(self, name, getattr(other, name))
 
     def judge(self):
         if not self.done:

@@ -23,6 +23,7 @@
 #define OFFERED         (FIRST_FRAME + 2048)
 #define TAKEN           (FIRST_FRAME + 4096)
 #define LATE            (FIRST_FRAME + 6144)
+#define FURNISHED_END   LATE
 #define BUSY            (FIRST_FRAME + 8192)
 
 static char *dir;
@@ -91,21 +92,39 @@ static void wait_status(Gph *g, const char *expected)
     }
 }
 
+/* A number of the migration that runs. */
+static int64_t progress(Gph *g, const char *name)
+{
+    QDict *rsp = qtest_qmp(g->qts, "{ 'execute': 'query-migrate' }");
+    QDict *ret = qdict_get_qdict(rsp, "return");
+    int64_t n = 0;
+
+    g_assert_false(has_ended(qdict_get_str(ret, "status")));
+    if (qdict_haskey(ret, "ram")) {
+        n = qdict_get_int(qdict_get_qdict(ret, "ram"), name);
+    }
+    qobject_unref(rsp);
+    return n;
+}
+
 static void wait_rounds(Gph *g, int64_t rounds)
 {
-    int64_t n, end = g_get_monotonic_time() + TIMEOUT_S * G_USEC_PER_SEC;
+    int64_t end = g_get_monotonic_time() + TIMEOUT_S * G_USEC_PER_SEC;
 
-    do {
-        QDict *rsp = qtest_qmp(g->qts, "{ 'execute': 'query-migrate' }");
-        QDict *ret = qdict_get_qdict(rsp, "return");
-
-        g_assert_false(has_ended(qdict_get_str(ret, "status")));
-        n = qdict_haskey(ret, "ram") ?
-            qdict_get_int(qdict_get_qdict(ret, "ram"), "dirty-sync-count") : 0;
-        qobject_unref(rsp);
+    while (progress(g, "dirty-sync-count") < rounds) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(2000);
-    } while (n < rounds);
+    }
+}
+
+static void wait_remaining(Gph *g, int64_t bytes)
+{
+    int64_t end = g_get_monotonic_time() + TIMEOUT_S * G_USEC_PER_SEC;
+
+    while (progress(g, "remaining") > bytes) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(2000);
+    }
 }
 
 static void listen_to(Gph *to, const char *uri)
@@ -485,24 +504,52 @@ static void test_reset_meanwhile(void)
     stop(from);
 }
 
+/* A first round that takes seconds, over memory with content. */
+static void begin_slow(Gph *from, Gph *to)
+{
+    fill(from, FIRST_FRAME + 1024, NR_FRAMES - FIRST_FRAME - 1024);
+    parameter(from, "downtime-limit", 1);
+    parameter(from, "max-bandwidth", 8 << 20);
+    begin(from, to);
+    wait_status(from, "active");
+}
+
 /* What is taken before its turn comes is not read: a hole stays a hole. */
 static void test_holes_stay(void)
 {
     Gph *from = start_up(), *to = start_incoming("");
-    uint64_t taken = 1024 * FRAME, before;
+    uint64_t taken = 1024 * FRAME;
 
-    fill(from, FIRST_FRAME, NR_FRAMES - FIRST_FRAME);
-    parameter(from, "max-bandwidth", 2 << 20);
-    begin(from, to);
-    wait_status(from, "active");
+    begin_slow(from, to);
     set_words(from, NR_FRAMES - 1024, 1024, V(0, 0));
     g_assert_cmpuint(reclaim_bytes(from, taken), ==, taken);
-    before = query(from, "memfd-bytes");
+    g_assert_cmpuint(progress(from, "dirty-sync-count"), ==, 1);
+    parameter(from, "max-bandwidth", 1ull << 40);
+    end(from, to);
+    g_assert_cmpuint(query(from, "memfd-bytes"), <=,
+                     ((uint64_t)RAM_MIB << 20) - taken);
+    g_assert_cmpuint(query(to, "host-discarded-pages"), ==, 1024);
+    expect_contents(to, FIRST_FRAME + 1024, NR_FRAMES - FIRST_FRAME - 2048);
+    stop(to);
+    stop(from);
+}
+
+/* Offered when its turn comes, and taken back before the round is over. */
+static void test_passed_over(void)
+{
+    Gph *from = start_up(), *to = start_incoming("");
+    int64_t bytes = (RAM_MIB - 24) << 20;
+
+    begin_slow(from, to);
+    set_words(from, FIRST_FRAME + 2560, 1024, V(0, 0));
+    wait_remaining(from, bytes);
+    set_words(from, FIRST_FRAME + 2560, 1024, 0);
+    g_assert_cmpuint(progress(from, "dirty-sync-count"), ==, 1);
     may_end(from);
     end(from, to);
-    g_assert_cmpuint(query(from, "memfd-bytes"), <=, before + taken / 4);
-    g_assert_cmpuint(query(to, "host-discarded-pages"), ==, 1024);
-    expect_contents(to, FIRST_FRAME, NR_FRAMES - FIRST_FRAME - 1024);
+    expect_contents(to, FIRST_FRAME + 1024, NR_FRAMES - FIRST_FRAME - 1024);
+    g_assert_cmpuint(query(from, "migration.taken-back-bytes"), >=,
+                     512 * FRAME);
     stop(to);
     stop(from);
 }
@@ -518,21 +565,16 @@ static void expect_nothing_lost(Gph *from)
     g_assert_cmpuint(query(from, "totals.violations.bad-owner"), ==, 0);
 }
 
-static void begin_slow(Gph *from, Gph *to)
-{
-    fill(from, LATE, 4096);
-    parameter(from, "max-bandwidth", 1 << 20);
-    begin(from, to);
-    wait_status(from, "active");
-    g_usleep(300000);
-}
-
 static void test_cancel(void)
 {
     Gph *from = start_up(), *to = start_incoming(""), *second;
 
+    fill(from, FURNISHED_END, 4096);
     furnish(from);
-    begin_slow(from, to);
+    parameter(from, "max-bandwidth", 1 << 20);
+    begin(from, to);
+    wait_status(from, "active");
+    g_usleep(300000);
     qtest_qmp_assert_success(from->qts, "{ 'execute': 'migrate_cancel' }");
     wait_status(from, "cancelled");
     stop(to);
@@ -552,7 +594,7 @@ static void test_cancel(void)
     migrate(from, second);
     expect_furnished(second);
     expect_offered_gone(second);
-    expect_contents(second, LATE, 4096);
+    expect_contents(second, FURNISHED_END, 4096);
     stop(second);
     stop(from);
 }
@@ -561,8 +603,12 @@ static void test_destination_dies(void)
 {
     Gph *from = start_up(), *to = start_incoming("");
 
+    fill(from, FURNISHED_END, 4096);
     furnish(from);
-    begin_slow(from, to);
+    parameter(from, "max-bandwidth", 1 << 20);
+    begin(from, to);
+    wait_status(from, "active");
+    g_usleep(300000);
     qtest_kill_qemu(to->qts);
     wait_status(from, "failed");
     expect_nothing_lost(from);
@@ -891,6 +937,7 @@ int main(int argc, char **argv)
     qtest_add_func("/virtio-gph/migration/reset-meanwhile",
                    test_reset_meanwhile);
     qtest_add_func("/virtio-gph/migration/holes-stay", test_holes_stay);
+    qtest_add_func("/virtio-gph/migration/passed-over", test_passed_over);
     qtest_add_func("/virtio-gph/migration/cancel", test_cancel);
     qtest_add_func("/virtio-gph/migration/destination-dies",
                    test_destination_dies);
