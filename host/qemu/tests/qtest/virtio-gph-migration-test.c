@@ -318,7 +318,8 @@ static void test_live(gconstpointer caps)
 
 static void test_send_volatile(void)
 {
-    Gph *from = start(",migrate-volatile=on"), *to = start_incoming("");
+    Gph *from = start(",migrate-volatile=on -only-migratable");
+    Gph *to = start_incoming("");
     uint64_t f;
 
     driver_up(from);

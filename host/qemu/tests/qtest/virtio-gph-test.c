@@ -53,8 +53,6 @@ static void test_refuse(void)
                    GPH, "mem-lock");
     expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH ",x-pin=on",
                    "RAM discards are disabled");
-    expect_refusal(Q35 "-accel tcg -only-migratable " MEMFD ",share=on" GPH,
-                   "migrat");
     expect_refusal(Q35 "-accel qtest " MEMFD ",share=on" GPH,
                    "no secondary MMU for accelerator 'qtest'");
     expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH ",x-torture=9999",
