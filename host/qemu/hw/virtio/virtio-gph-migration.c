@@ -26,8 +26,8 @@
  * host punching a hole sets the log; skipping moves the page from bitmap to
  * `skipped`; leaving `skipped` sets the log.  Each word is read once for the
  * decision, and it does not matter that the guest may change it the moment
- * after: an upgrade without a write, which no dirty log sees, leaves the page in
- * `skipped`, where the next look before a sync finds it.
+ * after: an upgrade without a write, which no dirty log sees, leaves the page
+ * in `skipped`, where the next look before a sync finds it.
  *
  * The last sync comes with the VM stopped, and the BQL is held from before its
  * first look until the device section is written.  Nobody changes a word in
