@@ -21,6 +21,7 @@ help:
 	@echo 'make check-engine  the reclaim engine against a simulated guest'
 	@echo 'make check-qtest   the device, without a guest kernel'
 	@echo 'make check-boot    real guests; one of them: tests/boot/run NAME'
+	@echo 'make check-migration  guests move: live, to a file, cancelled; what is refused'
 	@echo 'make check-off     CONFIG_GPH=n compiles to the same code as the untouched kernel'
 	@echo 'make hook-budget   lines inserted in existing kernel files'
 	@echo 'make print-paths   where the built things are, for guests of your own'
@@ -76,13 +77,16 @@ check-demo:
 
 # --- tests ---
 
-.PHONY: test check-qtest check-boot check-off hook-budget mutants-guest
+.PHONY: test check-qtest check-boot check-migration check-off hook-budget mutants-guest
 check-qtest: prepare-qemu
 	@cd $(QEMU)/build && QTEST_QEMU_BINARY=./qemu-system-x86_64 \
 		tests/qtest/virtio-gph-test --tap
 
 check-boot: prepare
 	@tests/boot/run
+
+check-migration: prepare-qemu prepare-kernel
+	@tests/migration/run
 
 check-off: packages
 	@tests/check-off
@@ -100,11 +104,20 @@ mutants-qtest: prepare-qemu
 		tests/qtest/run-mutants.sh $(QEMU)/src $(QEMU)/build \
 		$(CURDIR)/$(BUILD)/logs/mutants-qtest.log
 
-mutants: mutants-engine mutants-qtest mutants-guest
+# The same for migration: about five minutes; or the two that matter most.
+.PHONY: mutants-migration mutants-migration-two
+mutants-migration mutants-migration-two: prepare-qemu
+	@PYTHONPATH=$(CACHE)/tools/qemu-build/usr/lib/python3/dist-packages \
+		GPH_QTEST=virtio-gph-migration-test GPH_MUTANTS=$(CURDIR)/tests/migration/mutants.list \
+		tests/qtest/run-mutants.sh $(QEMU)/src $(QEMU)/build \
+		$(CURDIR)/$(BUILD)/logs/$@.log \
+		$(if $(filter %-two,$@),no-look-at-last-sync destination-does-not-trap)
+
+mutants: mutants-engine mutants-qtest mutants-migration mutants-guest
 
 test: packages
 	@tests/run-all hook-budget check-docs check-demo check-models mutants-models check-engine mutants-engine \
-		check-qtest check-off check-boot mutants-guest
+		check-qtest check-off check-boot check-migration mutants-migration-two mutants-guest
 
 .PHONY: clean
 clean:

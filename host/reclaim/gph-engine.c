@@ -17,8 +17,7 @@
 
 #include "gph-internal.h"
 
-/* The word whose unit holds @frame, and its head; 0 if there is none. */
-static gph_word_t find_head(const GphEngine *e, uint64_t frame, uint64_t *head)
+gph_word_t gph_find_head(const GphEngine *e, uint64_t frame, uint64_t *head)
 {
     uint64_t last = UINT64_MAX;
     unsigned order;
@@ -100,7 +99,7 @@ static void untrap_stable(GphEngine *e, uint64_t block)
 static GphAccess access_trapped(GphEngine *e, uint64_t frame, bool can_fault)
 {
     uint64_t head;
-    gph_word_t word = find_head(e, frame, &head);
+    gph_word_t word = gph_find_head(e, frame, &head);
 
     if (gph_gone(word) && gph_test_bit(e->discarded, frame)) {
         if (can_fault) {

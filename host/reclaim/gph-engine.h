@@ -8,9 +8,10 @@
  * which put a simulated memory behind the callbacks.
  *
  * Threads.  One thread at a time ("the reclaimer") may call gph_reclaim_*(),
- * gph_take_random() and gph_census().  gph_access() may be called by any number
- * of threads at any time.  gph_set_ranges() and gph_engine_reset() may be
- * called by any thread, also while the reclaimer waits in ->flush().
+ * gph_take_random(), gph_census() and gph_arrive().  gph_access() may be called
+ * by any number of threads at any time.  gph_set_ranges(), gph_engine_reset()
+ * and gph_walk_needless() may be called by any thread, one at a time, also
+ * while the reclaimer waits in ->flush().
  *
  * The guest may write anything to the table at any time.  Every word is read
  * once per decision, nothing is asserted about it, and no loop is longer than
@@ -173,6 +174,28 @@ GphStop gph_reclaim_step(GphEngine *e, GphReclaim *r);
 
 /* Torture: up to one batch of random takeable units; @seed is advanced. */
 uint64_t gph_take_random(GphEngine *e, uint64_t *seed, uint64_t max_frames);
+
+/*
+ * Migration: memory whose content the destination does not need.
+ *
+ * gph_walk_needless() calls @fn for every run of it, lowest first; @gone: the
+ * content has been dropped already, else the guest offers it (only with
+ * @takeable).  gph_frame_needless() says it of one frame; any thread may ask.
+ * gph_copy_discarded() copies the master copy, nr_frames bits.
+ */
+typedef void GphRunFn(void *opaque, const GphRun *run, bool gone);
+void gph_walk_needless(GphEngine *e, bool takeable, GphRunFn *fn,
+                       void *opaque);
+bool gph_frame_needless(const GphEngine *e, uint64_t frame, bool takeable);
+void gph_copy_discarded(GphEngine *e, unsigned long *map);
+/*
+ * The table has arrived, and nobody runs: trap and drop what was not sent, by
+ * the table, the source's master copy @discarded, and, if it did not send what
+ * was offered, @take.  Returns 0 and the number of frames, or -errno; then the
+ * guest must not run.  Waits for the secondary MMUs.
+ */
+int gph_arrive(GphEngine *e, const unsigned long *discarded, bool take,
+               uint64_t *frames);
 
 void gph_census(GphEngine *e, GphCensus *census);
 void gph_get_stats(GphEngine *e, GphStats *stats);

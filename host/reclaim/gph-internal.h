@@ -3,7 +3,8 @@
  * gph reclaim engine: what its own files share.
  *
  * gph-scan.c reads the table, gph-batch.c takes memory, gph-engine.c owns the
- * master bitmaps and answers accesses, gph-reclaim.c decides what to take.
+ * master bitmaps and answers accesses, gph-reclaim.c decides what to take,
+ * gph-migrate.c says what another host does not need.
  */
 #ifndef GPH_INTERNAL_H
 #define GPH_INTERNAL_H
@@ -137,6 +138,8 @@ bool gph_next_piece(const GphEngine *e, unsigned first, unsigned epoch,
                     GphPiece *piece);
 unsigned gph_current_epoch(const GphEngine *e);
 
+/* The word whose unit holds @frame, and its head; 0 if there is none. */
+gph_word_t gph_find_head(const GphEngine *e, uint64_t frame, uint64_t *head);
 /* Untrap what is trapped of [start, start + n).  Locked. */
 void gph_untrap(GphEngine *e, uint64_t start, uint64_t n);
 

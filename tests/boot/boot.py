@@ -120,7 +120,9 @@ class Guest:
 
     paths:   dict of qemu, kernel, initrd
     logs:    directory for the console log and QEMU's messages
-    disks:   list of (serial, file, read-only)
+    disks:   list of (serial, file, read-only); what is written is thrown away,
+             unless keep
+    incoming: it waits for a guest that another one sends, see follow()
     accel:   tcg or kvm; what GPH_ACCEL says without it
     extra:   more arguments of QEMU
     harmless: complaints in the console log that are none: parts of the lines
@@ -128,7 +130,8 @@ class Guest:
 
     def __init__(self, name, paths, logs, script=None, disks=(), memory='1G',
                  cpus=None, append='', device='virtio-gph-pci,id=gph',
-                 timeout=300, no_reboot=True, accel=None, extra=(), harmless=()):
+                 timeout=300, no_reboot=True, keep=False, incoming=False,
+                 accel=None, extra=(), harmless=()):
         self.name = name
         self.logs = logs
         self.console = os.path.join(logs, f'{name}.console.log')
@@ -137,6 +140,8 @@ class Guest:
         self.harmless = harmless
         self.results = []       # (passed, text)
         self.data = {}
+        self.buffer = b''
+        self.consoles = [self.console]
         self.done = False
         self.deadline = time.monotonic() + timeout
         os.makedirs(logs, exist_ok=True)
@@ -166,10 +171,12 @@ class Guest:
         if no_reboot:
             self.command += ['-no-reboot']
         self.command += extra
+        if incoming:
+            self.command += ['-incoming', 'defer']
         for serial, path, read_only in disks:
             self.command += [
                 '-drive', f'file={path},if=none,id={serial},format=raw,cache=writeback,'
-                          f'snapshot={"off" if read_only else "on"},'
+                          f'snapshot={"off" if read_only or keep else "on"},'
                           f'readonly={"on" if read_only else "off"}',
                 '-device', f'virtio-blk-pci,drive={serial},serial={serial}']
 
@@ -204,7 +211,6 @@ class Guest:
 
     def lines(self):
         """The guest's messages, until it has ended or the time is up."""
-        buffer = b''
         while True:
             left = self.deadline - time.monotonic()
             if left <= 0:
@@ -218,9 +224,9 @@ class Guest:
                 continue
             if not chunk:
                 return
-            buffer += chunk
-            while b'\n' in buffer:
-                line, buffer = buffer.split(b'\n', 1)
+            self.buffer += chunk
+            while b'\n' in self.buffer:
+                line, self.buffer = self.buffer.split(b'\n', 1)
                 yield line.decode(errors='replace').strip()
 
     def answer(self, text):
@@ -254,10 +260,26 @@ class Guest:
         return passed
 
     def complaints(self):
-        with open(self.console, errors='replace') as log:
-            return [line.strip() for line in log
-                    if COMPLAINT.search(line) and 'ommand line:' not in line
-                    and not any(text in line for text in self.harmless)]
+        found = []
+        for console in self.consoles:
+            with open(console, errors='replace') as log:
+                found += [line.strip() for line in log
+                          if COMPLAINT.search(line) and 'ommand line:' not in line
+                          and not any(text in line for text in self.harmless)]
+        return found
+
+    def follow(self, other):
+        """The guest has moved into @other, which is this Guest from now on."""
+        self.port.settimeout(1)
+        try:
+            while chunk := self.port.recv(65536):
+                self.buffer += chunk
+        except socket.timeout:
+            pass
+        self.__exit__()
+        self.consoles += other.consoles
+        for name in ('process', 'qmp', 'port', 'qmp_path', 'port_path', 'qemu_log'):
+            setattr(self, name, getattr(other, name))
 
     def judge(self):
         if not self.done:

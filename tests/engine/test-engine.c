@@ -355,6 +355,153 @@ static void test_cannot_fault(void)
 	free_sim(s);
 }
 
+/* --- migration --- */
+
+struct needless {
+	bool frame[NR_FRAMES];
+	uint64_t next;		/* runs come in order and do not touch */
+	uint64_t gone, offered;
+};
+
+static void note_needless(void *opaque, const GphRun *run, bool gone)
+{
+	struct needless *n = opaque;
+
+	g_assert_cmpuint(run->n, >, 0);
+	g_assert_cmpuint(run->start, >=, n->next);
+	n->next = run->start + run->n;
+	g_assert_cmpuint(n->next, <=, NR_FRAMES);
+	memset(&n->frame[run->start], true, run->n);
+	*(gone ? &n->gone : &n->offered) += run->n;
+}
+
+static void walk_needless(struct sim *s, bool takeable, struct needless *n)
+{
+	memset(n, 0, sizeof(*n));
+	gph_walk_needless(s->e, takeable, note_needless, n);
+}
+
+/* What another host makes of @from's table and master copy; 0 or -errno. */
+static int arrive(struct sim *to, struct sim *from, bool take, uint64_t *frames)
+{
+	g_autofree unsigned long *map = g_new0(unsigned long, NR_FRAMES / 8);
+
+	gph_copy_discarded(from->e, map);
+	memcpy(to->table, from->table, NR_FRAMES * sizeof(*to->table));
+	return gph_arrive(to->e, map, take, frames);
+}
+
+static void test_needless(void)
+{
+	struct sim *s = new_sim(), *to = new_sim();
+	struct needless n;
+	uint64_t frames;
+	uint32_t value;
+
+	volatile_frames(s, 64, 4, 0);
+	sim_reclaim(s, 4, SECOND);
+	sim_set_word(s, 65, gph_make(VIRTIO_GPH_CLAIMED, 0, 0));
+	sim_set_word(s, 66, 0);
+	/* Beside what is gone: another kind, another run. */
+	sim_set_word(s, 68, V(0, 0));
+	sim_set_word(s, 70, gph_make(VIRTIO_GPH_DISCARDED, 0, 0));
+	sim_set_word(s, 80, V(4, 7));
+	sim_set_word(s, 96, U(0, 0));
+	sim_set_word(s, 97, gph_make_pending(3));
+	sim_set_word(s, 98, gph_make(VIRTIO_GPH_DISCARDING, 0, 0));
+	walk_needless(s, true, &n);
+	g_assert_cmpuint(n.gone, ==, 3);
+	g_assert_cmpuint(n.offered, ==, 18);
+	g_assert_false(n.frame[66] || n.frame[70] || n.frame[97] || n.frame[98]);
+	for (uint64_t f = 0; f < NR_FRAMES; f++)
+		g_assert_cmpint(gph_frame_needless(s->e, f, true), ==, n.frame[f]);
+	g_assert_false(gph_frame_needless(s->e, NR_FRAMES, true));
+	walk_needless(s, false, &n);
+	g_assert_cmpuint(n.gone, ==, 3);
+	g_assert_cmpuint(n.offered, ==, 0);
+	g_assert_false(gph_frame_needless(s->e, 80, false));
+	g_assert_true(gph_frame_needless(s->e, 65, false));
+
+	g_assert_cmpint(arrive(to, s, false, &frames), ==, 0);
+	g_assert_cmpuint(frames, ==, 3);
+	g_assert_cmphex(sim_word(to, 80), ==, V(4, 7));
+	g_assert_true(sim_read(to, 64, &value));
+	g_assert_false(sim_read(to, 66, &value));
+	g_assert_false(sim_read(to, 70, &value));
+	g_assert_cmpuint(value, ==, to->want[70]);
+	g_assert_false(sim_read(to, 80, &value));
+
+	/* Again, as a snapshot is loaded: nothing of before stays trapped. */
+	sim_set_word(s, 64, 0);
+	g_assert_cmpint(arrive(to, s, true, &frames), ==, 0);
+	g_assert_cmpuint(frames, ==, 20);
+	g_assert_false(sim_read(to, 64, &value));
+	g_assert_true(sim_read(to, 95, &value));
+	g_assert_cmphex(sim_word(to, 80), ==,
+			gph_make(VIRTIO_GPH_DISCARDED, 4, 7));
+	g_assert_cmpuint(stats(to).rescued + stats(to).reused, ==, 0);
+	free_sim(s);
+	free_sim(to);
+}
+
+static void test_arrive_errors(void)
+{
+	struct sim *s = new_sim(), *to = new_sim();
+	uint64_t frames;
+
+	volatile_frames(s, 64, 4, 0);
+	to->flush_error = -EAGAIN;
+	g_assert_cmpint(arrive(to, s, true, &frames), ==, -EAGAIN);
+	to->flush_error = 0;
+	to->punch_error = -EIO;
+	g_assert_cmpint(arrive(to, s, true, &frames), ==, -EIO);
+	to->punch_error = 0;
+	g_assert_cmpint(arrive(to, s, true, &frames), ==, 0);
+	free_sim(s);
+	free_sim(to);
+}
+
+/* Any table: both sides agree, and only what is needless is dropped. */
+static void arrive_seed(uint32_t seed)
+{
+	g_autofree struct needless *sent = g_new(struct needless, 1);
+	g_autofree struct needless *there = g_new(struct needless, 1);
+	GRand *rand = g_rand_new_with_seed(seed);
+	struct sim *s = new_sim(), *to = new_sim();
+	uint64_t f, frames;
+	int i;
+
+	/* Whole tables of nonsense: what the blocks between hold is checked here. */
+	s->lying = to->lying = false;
+	for (i = 0; i < 3; i++) {
+		for (f = 0; f < NR_FRAMES; f++) {
+			if (!g_rand_int_range(rand, 0, 3))
+				sim_set_word(s, f, g_rand_int(rand) & 0xffd7);
+		}
+		sim_reclaim(s, g_rand_int_range(rand, 1, 2000), SECOND);
+	}
+	walk_needless(s, true, sent);
+	g_assert_cmpint(arrive(to, s, true, &frames), ==, 0);
+	g_assert_cmpuint(frames, ==, sent->gone + sent->offered);
+	walk_needless(to, true, there);
+	g_assert_cmpuint(there->offered, ==, 0);
+	for (f = 0; f < NR_FRAMES; f++) {
+		g_assert_cmpint(sent->frame[f], ==, there->frame[f]);
+		g_assert_cmpint(sent->frame[f], ==,
+				gph_trapped_bitmap(to->e)[f / 64] >> f % 64 & 1);
+		g_assert_cmpint(sent->frame[f], ==, !to->mem[f]);
+	}
+	free_sim(s);
+	free_sim(to);
+	g_rand_free(rand);
+}
+
+static void test_arrive_nonsense(void)
+{
+	for (uint32_t seed = 1; seed <= 50; seed++)
+		arrive_seed(seed);
+}
+
 static void play_seed(uint32_t seed, bool lying)
 {
 	GRand *rand = g_rand_new_with_seed(seed);
@@ -403,6 +550,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/violations", test_violations);
 	g_test_add_func("/engine/master-copy", test_master_copy);
 	g_test_add_func("/engine/cannot-fault", test_cannot_fault);
+	g_test_add_func("/engine/needless", test_needless);
+	g_test_add_func("/engine/arrive-errors", test_arrive_errors);
+	g_test_add_func("/engine/arrive-nonsense", test_arrive_nonsense);
 	g_test_add_data_func("/engine/honest-guest", NULL, play_seeds);
 	g_test_add_data_func("/engine/lying-guest", "lying", play_seeds);
 	return g_test_run();

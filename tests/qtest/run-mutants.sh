@@ -6,13 +6,15 @@
 # this script's alone while it runs.
 #
 # usage: run-mutants.sh QEMU_SRC QEMU_BUILD LOG [NAME...]
+# GPH_QTEST= and GPH_MUTANTS= name another test and another list.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 usage='usage: run-mutants.sh QEMU_SRC QEMU_BUILD LOG [NAME...]'
 src=${1:?$usage} build=${2:?$usage} log=${3:?$usage}
 shift 3
-test=tests/qtest/virtio-gph-test
+test=tests/qtest/${GPH_QTEST:-virtio-gph-test}
+list=${GPH_MUTANTS:-$here/mutants.list}
 failed=0 caught=0 planted=
 
 put_back() {
@@ -53,7 +55,7 @@ try() {		# name file expression
 
 : > "$log"
 if ! make_it || ! run_it; then
-	echo "virtio-gph-test fails without any mutant, see $log"
+	echo "$test fails without any mutant, see $log"
 	exit 1
 fi
 while IFS='|' read -r name file expr; do
@@ -66,7 +68,7 @@ while IFS='|' read -r name file expr; do
 	fi
 	put_back
 	touch "$src/$file"
-done < "$here/mutants.list"
+done < "$list"
 make_it
-echo "device mutants: $caught caught, $failed not"
+echo "${GPH_QTEST:-device} mutants: $caught caught, $failed not"
 [ "$failed" -eq 0 ] && [ "$caught" -gt 0 ]

@@ -97,6 +97,19 @@ static GphTotals *query_totals(const GphStats *stats)
     return t;
 }
 
+static GphMigrationInfo *query_migration(const GphMigration *m)
+{
+    GphMigrationInfo *i = g_new0(GphMigrationInfo, 1);
+
+    i->migrate_volatile = m->send_volatile;
+    i->skipped_offered_bytes = m->stats.skipped_offered * GPH_FRAME_BYTES;
+    i->skipped_discarded_bytes = m->stats.skipped_gone * GPH_FRAME_BYTES;
+    i->skipped_bytes = i->skipped_offered_bytes + i->skipped_discarded_bytes;
+    i->taken_back_bytes = m->stats.taken_back * GPH_FRAME_BYTES;
+    i->arrived_discarded_bytes = m->stats.arrived * GPH_FRAME_BYTES;
+    return i;
+}
+
 GphInfo *qmp_x_query_gph(Error **errp)
 {
     VirtIOGPH *s = find_device(errp);
@@ -123,6 +136,7 @@ GphInfo *qmp_x_query_gph(Error **errp)
     info->trapped_pages = census.trapped;
     info->host_discarded_pages = census.discarded;
     info->totals = query_totals(&stats);
+    info->migration = query_migration(&s->migration);
     return info;
 }
 
@@ -283,6 +297,11 @@ static void hmp_info_gph(Monitor *mon, const QDict *qdict)
                    info->totals->faults, info->totals->rescued_pages,
                    info->totals->reused_pages, info->totals->races_lost,
                    info->totals->violations->total);
+    monitor_printf(mon, "migration: skipped %" PRIu64 " bytes, taken back %"
+                   PRIu64 " bytes, arrived discarded %" PRIu64 " bytes\n",
+                   info->migration->skipped_bytes,
+                   info->migration->taken_back_bytes,
+                   info->migration->arrived_discarded_bytes);
 }
 
 static void virtio_gph_qmp_register(void)

@@ -15,7 +15,6 @@
 #include "hw/boards.h"
 #include "hw/qdev-properties.h"
 #include "hw/virtio/virtio-gph.h"
-#include "migration/blocker.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "qemu/guest-random.h"
@@ -52,6 +51,10 @@ const char *virtio_gph_inhibited(void)
     }
     if (runstate_check(RUN_STATE_INMIGRATE)) {
         return "the VM is waiting for an incoming migration";
+    }
+    if (runstate_check(RUN_STATE_FINISH_MIGRATE) ||
+        runstate_check(RUN_STATE_POSTMIGRATE)) {
+        return "the VM has migrated";
     }
     return NULL;
 }
@@ -95,7 +98,10 @@ static void gph_op_untrap(void *opaque, const GphRun *run)
 
 static int gph_op_punch(void *opaque, const GphRun *run)
 {
-    return gph_memory_punch(&((VirtIOGPH *)opaque)->memory, run);
+    VirtIOGPH *s = opaque;
+
+    virtio_gph_migration_dirty(s, run);
+    return gph_memory_punch(&s->memory, run);
 }
 
 static uint64_t gph_op_allocated(void *opaque)
@@ -253,6 +259,7 @@ static void virtio_gph_reset(VirtIODevice *vdev)
 
     trace_virtio_gph_reset();
     gph_engine_reset(s->engine);
+    virtio_gph_migration_dirty(s, NULL);
 }
 
 /* --- realize --- */
@@ -304,13 +311,6 @@ static bool check_host(Error **errp)
     return true;
 }
 
-static bool block_migration(VirtIOGPH *s, Error **errp)
-{
-    error_setg(&s->migration_blocker,
-               "virtio-gph: the page states cannot be migrated yet");
-    return migrate_add_blocker(&s->migration_blocker, errp) == 0;
-}
-
 /* The region: words, then the control page, sized to be a PCI BAR. */
 static bool create_table(VirtIOGPH *s, Error **errp)
 {
@@ -360,6 +360,7 @@ static bool create_engine(VirtIOGPH *s, Error **errp)
 
 static void destroy(VirtIOGPH *s)
 {
+    virtio_gph_migration_fini(s);
     if (s->engine) {
         gph_engine_reset(s->engine);
     }
@@ -367,7 +368,6 @@ static void destroy(VirtIOGPH *s)
     gph_memory_fini(&s->memory);
     gph_engine_free(s->engine);
     s->engine = NULL;
-    migrate_del_blocker(&s->migration_blocker);
 }
 
 static void virtio_gph_realize(DeviceState *dev, Error **errp)
@@ -380,7 +380,7 @@ static void virtio_gph_realize(DeviceState *dev, Error **errp)
     }
     gph_memory_init(&s->memory, backend->mr.ram_block, gph_memory_changed, s);
     if (!create_table(s, errp) || !create_engine(s, errp) ||
-        !block_migration(s, errp)) {
+        !virtio_gph_migration_init(s, errp)) {
         destroy(s);
         return;
     }
@@ -420,6 +420,8 @@ static void virtio_gph_instance_finalize(Object *obj)
 static const Property virtio_gph_properties[] = {
     /* For tests of a driver that meets another version. */
     DEFINE_PROP_UINT32("x-abi", VirtIOGPH, abi, VIRTIO_GPH_ABI),
+    DEFINE_PROP_BOOL("migrate-volatile", VirtIOGPH, migration.send_volatile,
+                     false),
 };
 
 static void virtio_gph_class_init(ObjectClass *klass, void *data)
@@ -437,7 +439,9 @@ static void virtio_gph_class_init(ObjectClass *klass, void *data)
         "disable RAM discards, as a device that pins guest memory does");
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     dc->hotpluggable = false;
+    dc->vmsd = &vmstate_virtio_gph;
 
+    vdc->vmsd = &vmstate_virtio_gph_device;
     vdc->realize = virtio_gph_realize;
     vdc->unrealize = virtio_gph_unrealize;
     vdc->get_config = virtio_gph_get_config;

@@ -86,8 +86,10 @@ void map_device(Gph *g)
 
 void unmap_device(Gph *g)
 {
-    g_free(g->dev);
-    qpci_free_pc(g->bus);
+    if (g->bus) {
+        g_free(g->dev);
+        qpci_free_pc(g->bus);
+    }
 }
 
 void set_status(Gph *g, uint8_t status)
@@ -120,6 +122,29 @@ Gph *start_machine(const char *machine, uint64_t nr_frames,
     g->qts = qtest_init(args);
     map_device(g);
     return g;
+}
+
+Gph *start_incoming(const char *extra)
+{
+    g_autofree char *more = g_strconcat(extra, " -incoming defer", NULL);
+    g_autofree char *args = machine_args("", more);
+    Gph *g = g_new0(Gph, 1);
+
+    g->nr_frames = NR_FRAMES;
+    g->qts = qtest_init(args);
+    return g;
+}
+
+void take_over(Gph *g, const Gph *from)
+{
+    g->bus = qpci_new_pc(g->qts, NULL);
+    g->dev = qpci_device_find(g->bus, QPCI_DEVFN(SLOT, 0));
+    g_assert_nonnull(g->dev);
+    g->regs = from->regs;
+    g->table = from->table;
+    g->common = from->common;
+    g->config = from->config;
+    g->isr = from->isr;
 }
 
 Gph *start(const char *extra)

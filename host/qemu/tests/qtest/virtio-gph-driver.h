@@ -40,6 +40,9 @@ void remove_firmware(void);
 /* A machine with the device; @machine goes behind its -machine option. */
 Gph *start_machine(const char *machine, uint64_t nr_frames, const char *extra);
 Gph *start(const char *extra);
+/* One that waits for a migration; when it is over, its device is @from's. */
+Gph *start_incoming(const char *extra);
+void take_over(Gph *g, const Gph *from);
 /* With the driver up. */
 Gph *start_up(void);
 void stop(Gph *g);

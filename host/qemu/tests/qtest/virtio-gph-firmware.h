@@ -23,7 +23,7 @@
 #define FW_CR2          0x8020
 #define FW_ERROR        0x8028
 #define FW_WORD         0x8030          /* OWN: address of the frame's word */
-#define FW_COUNT        0x8038          /* OWN: how often */
+#define FW_COUNT        0x8038          /* OWN, DIRTY: how often */
 #define FW_CORRUPT      0x8040          /* OWN: bytes that were wrong */
 #define FW_LOST         0x8048          /* OWN: times the host was faster */
 #define FW_READY        0x8050
@@ -41,6 +41,7 @@
 #define FW_INS          6               /* one byte from port VALUE to ADDR */
 /* An interrupt while the stack is in the frame at ADDR: VALUE is its vector. */
 #define FW_INTERRUPT    7
+#define FW_DIRTY        8               /* write 16 pages at ADDR, COUNT times */
 
 /* The image: the code, and a reset vector that jumps to it. */
 void fw_make(uint8_t *image);

@@ -64,8 +64,6 @@ static void test_refuse(void)
     }
     expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH ",x-pin=on",
                    "RAM discards are disabled");
-    expect_refusal(Q35 "-accel tcg -only-migratable " MEMFD ",share=on" GPH,
-                   "migrat");
     expect_refusal(Q35 "-accel qtest " MEMFD ",share=on" GPH,
                    "no secondary MMU for accelerator 'qtest'");
     expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH ",x-torture=9999",
@@ -488,15 +486,6 @@ static void test_inhibited(void)
     stop(g);
 }
 
-static void test_migration(void)
-{
-    Gph *g = start_up();
-
-    expect_error(qtest_qmp(g->qts, "{ 'execute': 'migrate', 'arguments': {"
-                 " 'uri': 'exec:cat >/dev/null' } }"), "virtio-gph");
-    stop(g);
-}
-
 static void test_torture(void)
 {
     Gph *g = start_up();
@@ -662,7 +651,6 @@ int main(int argc, char **argv)
     qtest_add_func("/virtio-gph/stopped", test_stopped);
     qtest_add_func("/virtio-gph/reset", test_reset);
     qtest_add_func("/virtio-gph/inhibited", test_inhibited);
-    qtest_add_func("/virtio-gph/migration", test_migration);
     qtest_add_func("/virtio-gph/torture", test_torture);
     qtest_add_data_func("/virtio-gph/owner", "", test_owner);
     if (!under_kvm()) {

@@ -7,6 +7,7 @@
 
 #include "exec/memory.h"
 #include "hw/virtio/gph-secondary-mmu.h"
+#include "hw/virtio/virtio-gph-migration.h"
 #include "hw/virtio/virtio.h"
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
@@ -74,7 +75,7 @@ struct VirtIOGPH {
 
     QEMUTimer *torture_timer;
     uint64_t torture_seed;
-    Error *migration_blocker;
+    GphMigration migration;
 };
 
 /* The device, or NULL. */
