@@ -20,6 +20,7 @@ help:
 	@echo 'make mutants       planted faults in models, engine, device and guest kernel: all must be caught'
 	@echo 'make check-engine  the reclaim engine against a simulated guest'
 	@echo 'make check-qtest   the device, without a guest kernel'
+	@echo 'make check-mmu     the list of secondary MMUs, exporters'
 	@echo 'make check-boot    real guests; one of them: tests/boot/run NAME'
 	@echo 'make check-off     CONFIG_GPH=n compiles to the same code as the untouched kernel'
 	@echo 'make hook-budget   lines inserted in existing kernel files'
@@ -76,10 +77,13 @@ check-demo:
 
 # --- tests ---
 
-.PHONY: test check-qtest check-boot check-off hook-budget mutants-guest
+.PHONY: test check-qtest check-mmu mutants-mmu check-boot check-off hook-budget mutants-guest
 check-qtest: prepare-qemu
 	@cd $(QEMU)/build && QTEST_QEMU_BINARY=./qemu-system-x86_64 \
 		tests/qtest/virtio-gph-test --tap
+
+check-mmu: prepare-qemu
+	@$(QEMU)/build/tests/unit/test-gph-secondary-mmu --tap
 
 check-boot: prepare
 	@tests/boot/run
@@ -100,11 +104,19 @@ mutants-qtest: prepare-qemu
 		tests/qtest/run-mutants.sh $(QEMU)/src $(QEMU)/build \
 		$(CURDIR)/$(BUILD)/logs/mutants-qtest.log
 
-mutants: mutants-engine mutants-qtest mutants-guest
+# The same for the unit test alone: about three minutes.
+mutants-mmu: prepare-qemu
+	@PYTHONPATH=$(CACHE)/tools/qemu-build/usr/lib/python3/dist-packages \
+		WHAT='secondary MMU' LIST=tests/mmu/mutants.list \
+		TEST=tests/unit/test-gph-secondary-mmu \
+		tests/qtest/run-mutants.sh $(QEMU)/src $(QEMU)/build \
+		$(CURDIR)/$(BUILD)/logs/mutants-mmu.log
+
+mutants: mutants-engine mutants-mmu mutants-qtest mutants-guest
 
 test: packages
 	@tests/run-all hook-budget check-docs check-demo check-models mutants-models check-engine mutants-engine \
-		check-qtest check-off check-boot mutants-guest
+		check-mmu mutants-mmu check-qtest check-off check-boot mutants-guest
 
 .PHONY: clean
 clean:
