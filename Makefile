@@ -20,8 +20,10 @@ help:
 	@echo 'make mutants       planted faults in models, engine, device and guest kernel: all must be caught'
 	@echo 'make check-engine  the reclaim engine against a simulated guest'
 	@echo 'make check-qtest   the device, without a guest kernel'
+	@echo 'make check-mmu     the list of secondary MMUs, exporters'
 	@echo 'make check-boot    real guests; one of them: tests/boot/run NAME'
 	@echo 'make check-migration  guests move: live, to a file, cancelled; what is refused'
+	@echo 'make check-kvm     guests under real KVM, of Linux 6.12 and 7.2'
 	@echo 'make check-off     CONFIG_GPH=n compiles to the same code as the untouched kernel'
 	@echo 'make hook-budget   lines inserted in existing kernel files'
 	@echo 'make print-paths   where the built things are, for guests of your own'
@@ -77,10 +79,13 @@ check-demo:
 
 # --- tests ---
 
-.PHONY: test check-qtest check-boot check-migration check-off hook-budget mutants-guest
+.PHONY: test check-qtest check-mmu mutants-mmu check-boot check-migration check-kvm check-off hook-budget mutants-guest
 check-qtest: prepare-qemu
 	@cd $(QEMU)/build && QTEST_QEMU_BINARY=./qemu-system-x86_64 \
 		tests/qtest/virtio-gph-test --tap
+
+check-mmu: prepare-qemu
+	@$(QEMU)/build/tests/unit/test-gph-secondary-mmu --tap
 
 check-boot: prepare
 	@tests/boot/run
@@ -108,16 +113,31 @@ mutants-qtest: prepare-qemu
 .PHONY: mutants-migration mutants-migration-two
 mutants-migration mutants-migration-two: prepare-qemu
 	@PYTHONPATH=$(CACHE)/tools/qemu-build/usr/lib/python3/dist-packages \
-		GPH_QTEST=virtio-gph-migration-test GPH_MUTANTS=$(CURDIR)/tests/migration/mutants.list \
+		WHAT=migration LIST=tests/migration/mutants.list \
+		TEST=tests/qtest/virtio-gph-migration-test \
 		tests/qtest/run-mutants.sh $(QEMU)/src $(QEMU)/build \
 		$(CURDIR)/$(BUILD)/logs/$@.log \
 		$(if $(filter %-two,$@),no-look-at-last-sync destination-does-not-trap)
 
-mutants: mutants-engine mutants-qtest mutants-migration mutants-guest
+# The same for the unit test alone: about three minutes.
+mutants-mmu: prepare-qemu
+	@PYTHONPATH=$(CACHE)/tools/qemu-build/usr/lib/python3/dist-packages \
+		WHAT='secondary MMU' LIST=tests/mmu/mutants.list \
+		TEST=tests/unit/test-gph-secondary-mmu \
+		tests/qtest/run-mutants.sh $(QEMU)/src $(QEMU)/build \
+		$(CURDIR)/$(BUILD)/logs/mutants-mmu.log
+
+# Real KVM: this machine's if it runs guests, and in guests of TCG that emulates
+# AMD SVM, on stock kernels of two versions.
+check-kvm: prepare-qemu prepare-kernel
+	@tests/kvm/run
+
+mutants: mutants-engine mutants-mmu mutants-qtest mutants-migration mutants-guest
 
 test: packages
 	@tests/run-all hook-budget check-docs check-demo check-models mutants-models check-engine mutants-engine \
-		check-qtest check-off check-boot check-migration mutants-migration-two mutants-guest
+		check-mmu mutants-mmu check-qtest check-off check-boot check-migration mutants-migration-two \
+		mutants-guest check-kvm
 
 .PHONY: clean
 clean:

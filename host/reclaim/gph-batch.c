@@ -11,6 +11,7 @@
  *                word -> DISCARDING by compare-and-swap from the word that was
  *                chosen; if that fails the guest has taken it back: untrap
  *   4. locked    punch; DISCARDING -> DISCARDED
+ *   5. locked    tell the secondary MMUs that the batch is over: on every path
  *
  * Steps 3 and 4 share one hold of the lock, so that gph_access() never sees
  * DISCARDING: an access that comes while the memory goes waits for the lock and
@@ -94,9 +95,19 @@ static unsigned trap_batch(GphEngine *e)
     return nr_runs;
 }
 
+/*
+ * A frame that was untrapped during the flush may have been closed by the flush
+ * after that: its users are told once more.
+ */
 static void lose_unit(GphEngine *e, const GphUnit *u)
 {
-    gph_untrap(e, u->head, gph_frames(u->was));
+    GphRun run = { u->head, gph_frames(u->was) };
+    bool again = !unit_trapped(e, u);
+
+    gph_untrap(e, run.start, run.n);
+    if (again) {
+        e->ops->untrap(e->opaque, &run);
+    }
 }
 
 static bool begin_unit(GphEngine *e, const GphUnit *u)
@@ -217,6 +228,16 @@ static void lose_batch(GphEngine *e)
     e->batch_failed = true;
 }
 
+static void end_batch(GphEngine *e, unsigned nr_runs)
+{
+    gph_lock(e);
+    e->ops->trap_end(e->opaque, e->runs, nr_runs);
+    gph_unlock(e);
+    e->stats.batches++;
+    e->nr_units = 0;
+    e->batch_frames = 0;
+}
+
 static uint64_t take_groups(GphEngine *e)
 {
     uint64_t taken = 0;
@@ -250,8 +271,6 @@ uint64_t gph_batch_take(GphEngine *e, uint64_t *freed_bytes)
         *freed_bytes = before > after ? before - after : 0;
         e->stats.freed_bytes += *freed_bytes;
     }
-    e->stats.batches++;
-    e->nr_units = 0;
-    e->batch_frames = 0;
+    end_batch(e, nr_runs);
     return taken;
 }

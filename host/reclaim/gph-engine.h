@@ -2,7 +2,7 @@
 /*
  * gph reclaim engine: takes volatile and unused guest memory back.
  *
- * The engine knows the guest's state table, its own master bitmaps and six
+ * The engine knows the guest's state table, its own master bitmaps and a few
  * callbacks; it knows nothing of QEMU, of an accelerator or of a system call.
  * The device compiles it as it is, and so do the unit tests and the fuzzer,
  * which put a simulated memory behind the callbacks.
@@ -48,14 +48,27 @@ typedef struct GphEngineOps {
     /* The engine lock: protects the master bitmaps and the ranges. */
     void (*lock)(void *opaque);
     void (*unlock)(void *opaque);
-    /* No new translation of @runs from now on.  Locked, must not sleep. */
+    /*
+     * A batch begins: no new translation of @runs from now on, their bits are
+     * set already.  Locked, must not sleep.
+     */
     void (*trap)(void *opaque, const GphRun *runs, unsigned n);
     /*
      * No translation of @runs is left when this returns 0.  NOT locked, may
      * sleep; waits for users which may themselves be waiting for the lock.
      */
     int (*flush)(void *opaque, const GphRun *runs, unsigned n);
-    /* @run may be translated again.  Locked, must not sleep. */
+    /*
+     * The batch of the last trap() is over, whether it was flushed or not: each
+     * of its frames is untrapped, or its memory is gone.  Once for every trap(),
+     * with the same arguments.  Locked, must not sleep.
+     */
+    void (*trap_end)(void *opaque, const GphRun *runs, unsigned n);
+    /*
+     * @run may be translated again.  Comes again, later, for what was untrapped
+     * while flush() ran, which may have closed it after that.  Locked, must not
+     * sleep.
+     */
     void (*untrap)(void *opaque, const GphRun *run);
     /* Give the memory of @run back: 0 or -errno.  Locked. */
     int (*punch)(void *opaque, const GphRun *run);

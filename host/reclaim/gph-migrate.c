@@ -172,6 +172,7 @@ static void apply(GphArrival *a)
     for (i = 0; i < a->nr_runs && !a->error; i++) {
         a->error = e->ops->punch(e->opaque, &e->runs[i]);
     }
+    e->ops->trap_end(e->opaque, e->runs, a->nr_runs);
     gph_unlock(e);
     a->nr_runs = 0;
 }

@@ -60,25 +60,13 @@ static void op_trap(void *opaque, const GphRun *runs, unsigned int n)
 {
 	struct sim *s = opaque;
 
-	sim_check(s->locked && n);
+	sim_check(s->locked && n && !s->batches);
+	s->batches++;
+	s->nr_runs = n;
+	s->first = runs[0];
 	memset(s->punched, 0, s->nr * sizeof(*s->punched));
 	for (unsigned int i = 0; i < n; i++)
 		sim_check(runs[i].n && runs[i].start + runs[i].n <= s->nr);
-}
-
-static int op_flush(void *opaque, const GphRun *runs, unsigned int n)
-{
-	struct sim *s = opaque;
-	uint64_t f;
-
-	sim_check(!s->locked);
-	s->flushes++;
-	guest_steps(s);
-	for (unsigned int i = 0; i < n; i++)
-		for (f = runs[i].start; f < runs[i].start + runs[i].n; f++)
-			s->tlb[f] = false;
-	guest_steps(s);
-	return s->flush_error;
 }
 
 static bool trapped(const struct sim *s, uint64_t frame)
@@ -88,14 +76,49 @@ static bool trapped(const struct sim *s, uint64_t frame)
 	return gph_trapped_bitmap(s->e)[frame / bits] >> (frame % bits) & 1;
 }
 
+/* The second of two users fails: the first has closed what it was told to. */
+static int op_flush(void *opaque, const GphRun *runs, unsigned int n)
+{
+	struct sim *s = opaque;
+	uint64_t f;
+
+	sim_check(!s->locked && s->batches);
+	s->flushes++;
+	guest_steps(s);
+	for (unsigned int i = 0; i < n; i++) {
+		for (f = runs[i].start; f < runs[i].start + runs[i].n; f++) {
+			s->closed[f] = true;
+			if (!s->flush_error)
+				s->tlb[f] = false;
+		}
+	}
+	guest_steps(s);
+	return s->flush_error;
+}
+
+/* Whatever came between, the books are balanced. */
+static void op_trap_end(void *opaque, const GphRun *runs, unsigned int n)
+{
+	struct sim *s = opaque;
+
+	sim_check(s->locked && s->batches == 1);
+	s->batches--;
+	sim_check(n == s->nr_runs && runs[0].start == s->first.start &&
+		  runs[0].n == s->first.n);
+	for (uint64_t f = 0; f < s->nr; f++)
+		sim_check(s->closed[f] == trapped(s, f));
+}
+
 static void op_untrap(void *opaque, const GphRun *run)
 {
 	struct sim *s = opaque;
 
 	sim_check(s->locked && run->n);
 	sim_check(run->start + run->n <= s->nr);
-	for (uint64_t f = run->start; f < run->start + run->n; f++)
+	for (uint64_t f = run->start; f < run->start + run->n; f++) {
 		sim_check(!trapped(s, f));
+		s->closed[f] = false;
+	}
 }
 
 static bool in_ranges(const struct sim *s, const GphRun *run)
@@ -130,7 +153,7 @@ static int op_punch(void *opaque, const GphRun *run)
 	struct sim *s = opaque;
 	uint64_t f;
 
-	sim_check(s->locked);
+	sim_check(s->locked && s->batches);
 	sim_check(in_ranges(s, run));
 	for (f = run->start; f < run->start + run->n; f++)
 		check_punch(s, f);
@@ -167,6 +190,7 @@ static const GphEngineOps ops = {
 	.unlock = op_unlock,
 	.trap = op_trap,
 	.flush = op_flush,
+	.trap_end = op_trap_end,
 	.untrap = op_untrap,
 	.punch = op_punch,
 	.allocated = op_allocated,
@@ -372,7 +396,8 @@ GphReclaim sim_reclaim(struct sim *s, uint64_t frames, uint64_t max_us)
 
 	gph_reclaim_start(s->e, &r, frames, max_us);
 	while (gph_reclaim_step(s->e, &r) == GPH_RUNNING)
-		;
+		sim_check(!s->batches);
+	sim_check(!s->batches);
 	return r;
 }
 
@@ -386,6 +411,7 @@ void sim_init(struct sim *s, uint64_t nr_frames)
 	s->mem = calloc(nr_frames, sizeof(*s->mem));
 	s->want = calloc(nr_frames, sizeof(*s->want));
 	s->tlb = calloc(nr_frames, sizeof(*s->tlb));
+	s->closed = calloc(nr_frames, sizeof(*s->closed));
 	s->punched = calloc(nr_frames, sizeof(*s->punched));
 	s->head = calloc(nr_frames, sizeof(*s->head));
 	s->e = gph_engine_new(s->table, nr_frames, &s->control, &ops, s);
@@ -406,6 +432,7 @@ void sim_fini(struct sim *s)
 	free(s->mem);
 	free(s->want);
 	free(s->tlb);
+	free(s->closed);
 	free(s->punched);
 	free(s->head);
 }

@@ -32,6 +32,10 @@ struct sim {
 	uint32_t *mem;		/* what is in the frame */
 	uint32_t *want;		/* what the guest expects there, 0: nothing */
 	bool *tlb;		/* a vCPU translates it */
+	bool *closed;		/* a user has closed it, not at once as the TLB */
+	unsigned int batches;	/* begun and not ended: 0 or 1 */
+	GphRun first;		/* of that batch */
+	unsigned int nr_runs;
 	bool *punched;		/* in this batch */
 	uint64_t *head;		/* honest guest: 1 + head of its unit, or 0 */
 	uint32_t serial;

@@ -35,6 +35,7 @@ static uint32_t mem[NR_FRAMES];
 static uint32_t want[NR_FRAMES];	/* by the owner: what it has offered */
 static struct cpu cpus[NR_CPUS];
 static unsigned int flush_request;
+static bool in_batch;		/* by the engine lock */
 static bool stop;
 static GphEngine *engine;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -164,6 +165,8 @@ static void op_unlock(void *opaque)
 
 static void op_trap(void *opaque, const GphRun *runs, unsigned int n)
 {
+	check(!in_batch, "a batch begins in a batch");
+	in_batch = true;
 }
 
 static int op_flush(void *opaque, const GphRun *runs, unsigned int n)
@@ -176,6 +179,12 @@ static int op_flush(void *opaque, const GphRun *runs, unsigned int n)
 		       request)
 			sched_yield();
 	return 0;
+}
+
+static void op_trap_end(void *opaque, const GphRun *runs, unsigned int n)
+{
+	check(in_batch, "a batch ends that did not begin");
+	in_batch = false;
 }
 
 static void op_untrap(void *opaque, const GphRun *run)
@@ -198,6 +207,7 @@ static const GphEngineOps ops = {
 	.unlock = op_unlock,
 	.trap = op_trap,
 	.flush = op_flush,
+	.trap_end = op_trap_end,
 	.untrap = op_untrap,
 	.punch = op_punch,
 	.allocated = op_zero,

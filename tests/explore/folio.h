@@ -96,7 +96,26 @@ _Static_assert(sizeof(struct folio_state) == 24 + 8 * MAX_AGENTS, "no holes");
 	M(PUNCH_BEFORE_CAS, "punch-before-cas")			\
 	M(FILL_WITHOUT_LOCK, "fill-without-engine-lock")	\
 	M(HEAD_TRAP_ONLY, "only-head-still-trapped")		\
-	M(STALE_UNIT_ORDER, "stale-unit-order")
+	M(STALE_UNIT_ORDER, "stale-unit-order")			\
+	M(MMU_COUNT_STANDS, "count-stands-still")		\
+	M(MMU_COUNT_FIRST, "count-before-bits")			\
+	M(MMU_NO_RETRY, "no-retry")				\
+	M(MMU_NO_END_ON_ERROR, "no-end-on-error")		\
+	M(MMU_NO_END_ON_LEAVE, "no-end-on-unregister")		\
+	M(MMU_NOT_UNTRAPPED_AGAIN, "not-untrapped-again")	\
+	M(MMU_NO_REPLAY, "no-replay")				\
+	M(MMU_NO_SETTLE, "replay-not-settled")			\
+	M(MMU_LISTED_LATE, "listed-after-replay")		\
+	M(MMU_JOIN_NOT_WAITED, "join-not-waited-for")		\
+	M(MMU_HOLD_NOT_WAITED, "flush-not-waited-for")		\
+	M(MMU_WAITS_WITH_BQL, "waits-with-bql")			\
+	M(MMU_LEAVING_NOT_WAITED, "release-not-waited-for")	\
+	M(MMU_FAST_PATH_BLIND, "fast-path-ignores-leaving")	\
+	M(MMU_NEXT_AFTER_DROP, "next-after-drop")		\
+	M(MMU_FREED_AT_ONCE, "freed-under-readers")		\
+	M(MMU_RELEASED_TWICE, "released-twice")			\
+	M(MMU_SECOND_NOT_WAITED, "second-does-not-wait")	\
+	M(MMU_EXIT_NOT_WAITED, "exit-does-not-wait")
 
 enum mutant {
 #define M(id, name)	MUT_##id,
@@ -130,6 +149,7 @@ struct scenario {
 	unsigned int nr_agents;
 	enum kind kind[MAX_AGENTS];
 	bool units;		/* the model of units.c, without agents of its own */
+	unsigned int mmus;	/* that of mmu.c: enum mmu_parts */
 	bool no_lock;		/* downgraders do without the folio lock */
 	bool no_precheck;	/* and do not look at PG_gph before they set it */
 	bool volatile_first;	/* the folio is volatile at the start */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "folio.h"
+#include "mmu.h"
 #include "units.h"
 
 #define MAX_STATES	(20u << 20)
@@ -118,6 +119,23 @@ static const struct scenario scenarios[] = {
 		.name = "units",
 		.about = "split and joined folios under the host's eyes",
 		.units = true,
+	}, {
+		.name = "mmu-table",
+		.about = "a secondary MMU fills its table during two batches",
+		.mmus = MMU_TABLE | MMU_TWICE | MMU_FAILS,
+	}, {
+		.name = "mmu-joins",
+		.about = "one registers during two batches, beside another",
+		.mmus = MMU_JOINS | MMU_TABLE | MMU_TWICE | MMU_FAILS,
+	}, {
+		.name = "mmu-leaves",
+		.about = "one registers and unregisters, another unregisters",
+		.mmus = MMU_JOINS | MMU_LEAVES | MMU_LEAVES_TOO | MMU_TABLE |
+			MMU_FAILS,
+	}, {
+		.name = "mmu-exit",
+		.about = "the device goes while they come and go",
+		.mmus = MMU_JOINS | MMU_LEAVES | MMU_LEAVES_TOO | MMU_EXIT,
 	},
 };
 #define NR_SCENARIOS	(sizeof(scenarios) / sizeof(scenarios[0]))
@@ -140,6 +158,25 @@ static const struct {
 	{ MUT_NO_DOWNGRADE_REF, "reuse-lock-free" },
 	{ MUT_HEAD_TRAP_ONLY, "units" },
 	{ MUT_STALE_UNIT_ORDER, "units" },
+	{ MUT_MMU_COUNT_STANDS, "mmu-table" },
+	{ MUT_MMU_COUNT_FIRST, "mmu-table" },
+	{ MUT_MMU_NO_RETRY, "mmu-table" },
+	{ MUT_MMU_NO_END_ON_ERROR, "mmu-joins" },
+	{ MUT_MMU_NO_END_ON_LEAVE, "mmu-leaves" },
+	{ MUT_MMU_NOT_UNTRAPPED_AGAIN, "mmu-joins" },
+	{ MUT_MMU_NO_REPLAY, "mmu-joins" },
+	{ MUT_MMU_NO_SETTLE, "mmu-joins" },
+	{ MUT_MMU_LISTED_LATE, "mmu-joins" },
+	{ MUT_MMU_JOIN_NOT_WAITED, "mmu-joins" },
+	{ MUT_MMU_HOLD_NOT_WAITED, "mmu-leaves" },
+	{ MUT_MMU_WAITS_WITH_BQL, "mmu-leaves" },
+	{ MUT_MMU_LEAVING_NOT_WAITED, "mmu-leaves" },
+	{ MUT_MMU_FAST_PATH_BLIND, "mmu-leaves" },
+	{ MUT_MMU_NEXT_AFTER_DROP, "mmu-leaves" },
+	{ MUT_MMU_FREED_AT_ONCE, "mmu-leaves" },
+	{ MUT_MMU_RELEASED_TWICE, "mmu-exit" },
+	{ MUT_MMU_SECOND_NOT_WAITED, "mmu-exit" },
+	{ MUT_MMU_EXIT_NOT_WAITED, "mmu-exit" },
 };
 
 static const struct scenario *find_scenario(const char *name)
@@ -167,6 +204,7 @@ static struct outcome run(const struct scenario *scenario, enum mutant m,
 {
 	struct units_state two_frames = units_initial();
 	struct folio_state initial = folio_initial(scenario);
+	struct mmu_state mmus = mmu_initial(scenario->mmus);
 	struct model model = folio_model(scenario);
 
 	setting.scenario = scenario;
@@ -174,6 +212,10 @@ static struct outcome run(const struct scenario *scenario, enum mutant m,
 	if (scenario->units) {
 		model = units_model();
 		return explore(&model, &two_frames, MAX_STATES, trace);
+	}
+	if (scenario->mmus) {
+		model = mmu_model();
+		return explore(&model, &mmus, MAX_STATES, trace);
 	}
 	return explore(&model, &initial, MAX_STATES, trace);
 }
@@ -224,6 +266,9 @@ static const struct scenario *look_for(enum mutant m, bool trace,
 			continue;
 		/* What has no lock is no part of the protocol. */
 		if (!only && (scenarios[i].no_lock || scenarios[i].no_precheck))
+			continue;
+		/* The other mistakes are not in this model. */
+		if (!only && scenarios[i].mmus)
 			continue;
 		out = run(&scenarios[i], m, trace);
 		total->states += out.states;

@@ -1,20 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Plants each fault of mutants.list in a prepared QEMU tree, builds, and runs
-# virtio-gph-test, which must fail.  The tree is put back after each; it must be
-# this script's alone while it runs.
+# Plants each fault of a list in a prepared QEMU tree, builds, and runs a test,
+# which must fail.  The tree is put back after each; it must be this script's
+# alone while it runs.
 #
 # usage: run-mutants.sh QEMU_SRC QEMU_BUILD LOG [NAME...]
-# GPH_QTEST= and GPH_MUTANTS= name another test and another list.
+# From the environment: LIST= of faults (mutants.list), TEST= as ninja names it
+# (tests/qtest/virtio-gph-test), WHAT= is mutated, for the last line (device).
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 usage='usage: run-mutants.sh QEMU_SRC QEMU_BUILD LOG [NAME...]'
 src=${1:?$usage} build=${2:?$usage} log=${3:?$usage}
 shift 3
-test=tests/qtest/${GPH_QTEST:-virtio-gph-test}
-list=${GPH_MUTANTS:-$here/mutants.list}
+test=${TEST:-tests/qtest/virtio-gph-test}
+list=${LIST:-$here/mutants.list}
+case $test in
+tests/qtest/*) targets="qemu-system-x86_64 $test" ;;
+*) targets=$test ;;
+esac
 failed=0 caught=0 planted=
 
 put_back() {
@@ -25,7 +30,8 @@ trap put_back EXIT
 trap 'exit 1' INT TERM
 
 make_it() {
-	ninja -C "$build" qemu-system-x86_64 $test >> "$log" 2>&1
+	# shellcheck disable=SC2086
+	ninja -C "$build" $targets >> "$log" 2>&1
 }
 
 run_it() {
@@ -70,5 +76,5 @@ while IFS='|' read -r name file expr; do
 	touch "$src/$file"
 done < "$list"
 make_it
-echo "${GPH_QTEST:-device} mutants: $caught caught, $failed not"
+echo "${WHAT:-device} mutants: $caught caught, $failed not"
 [ "$failed" -eq 0 ] && [ "$caught" -gt 0 ]

@@ -25,8 +25,9 @@
  * user mode only, which needs no privilege.
  *
  * Locks.  flush holds no engine lock.  So a vCPU can give a frame back while it
- * is being flushed, and the poison can come after that.  Such a frame is poisoned
- * and not trapped: the next access finds out and drops the marker.
+ * is being flushed, and the poison can come after that.  The engine untraps such
+ * a frame again after the flush; an access before that finds a marker in a frame
+ * that is not trapped, and drops it.
  *
  * Host: Linux 6.6 or newer, for UFFDIO_POISON.
  */
@@ -333,6 +334,7 @@ static void move_slots(GphKvm *k)
     memory_region_set_enabled(k->block->mr, true);
 }
 
+/* No vCPU runs: the device comes and goes with the machine. */
 static void gph_kvm_destroy(GphKvm *k)
 {
     void *p = gph_kvm_map.trapped;
@@ -348,8 +350,8 @@ static void gph_kvm_destroy(GphKvm *k)
     }
     if (k->uffd >= 0) {
         close(k->uffd);
+        k->uffd = -1;
     }
-    g_free(k);
 }
 
 static void gph_kvm_release(GphSecondaryMmu *mmu)
@@ -380,6 +382,7 @@ static GphSecondaryMmu *gph_kvm_new(const GphMmuHost *host, Error **errp)
     k->uffd = -1;
     if (!map_again(k, errp) || !open_uffd(k, errp)) {
         gph_kvm_destroy(k);
+        g_free(k);
         return NULL;
     }
     gph_kvm = k;

@@ -102,7 +102,6 @@ static void gph_tcg_release(GphSecondaryMmu *mmu)
     gph_tcg_traps.nr_frames = 0;
     flush_all();
     gph_tcg_engine = NULL;
-    g_free(mmu);
 }
 
 static const GphSecondaryMmuOps gph_tcg_ops = {

@@ -171,8 +171,8 @@ static void copy_map(VirtIOGPH *s)
 
     QEMU_LOCK_GUARD(&m->lock);
     g_array_set_size(m->map, 0);
-    g_array_append_vals(m->map, s->memory.sections->data,
-                        s->memory.sections->len);
+    g_array_append_vals(m->map, s->memory.sections->section,
+                        s->memory.sections->n);
 }
 
 static void before_sync(VirtIOGPH *s)

@@ -110,6 +110,17 @@ static GphMigrationInfo *query_migration(const GphMigration *m)
     return i;
 }
 
+static void query_mmu(const GphSecondaryMmu *mmu, void *opaque)
+{
+    GphSecondaryMmuInfoList **list = opaque;
+    GphSecondaryMmuInfo *info = g_new0(GphSecondaryMmuInfo, 1);
+
+    info->name = g_strdup(mmu->name);
+    info->flushes = qatomic_read(&mmu->flushes);
+    info->broken = g_strdup(qatomic_read(&mmu->broken));
+    QAPI_LIST_PREPEND(*list, info);
+}
+
 GphInfo *qmp_x_query_gph(Error **errp)
 {
     VirtIOGPH *s = find_device(errp);
@@ -137,6 +148,7 @@ GphInfo *qmp_x_query_gph(Error **errp)
     info->host_discarded_pages = census.discarded;
     info->totals = query_totals(&stats);
     info->migration = query_migration(&s->migration);
+    gph_mmus_foreach(&s->mmus, query_mmu, &info->secondary_mmus);
     return info;
 }
 
@@ -272,6 +284,16 @@ static void print_states(Monitor *mon, const GphStates *s)
     }
 }
 
+static void print_mmus(Monitor *mon, const GphSecondaryMmuInfoList *list)
+{
+    for (; list; list = list->next) {
+        monitor_printf(mon, "secondary MMU %s: %" PRIu64 " flushes%s%s\n",
+                       list->value->name, list->value->flushes,
+                       list->value->broken ? ", broken: " : "",
+                       list->value->broken ?: "");
+    }
+}
+
 static void hmp_info_gph(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;
@@ -302,6 +324,7 @@ static void hmp_info_gph(Monitor *mon, const QDict *qdict)
                    info->migration->skipped_bytes,
                    info->migration->taken_back_bytes,
                    info->migration->arrived_discarded_bytes);
+    print_mmus(mon, info->secondary_mmus);
 }
 
 static void virtio_gph_qmp_register(void)

@@ -49,6 +49,9 @@ const char *virtio_gph_inhibited(void)
         return "another device or the accelerator has pinned guest memory "
                "(RAM discards are disabled, as by VFIO)";
     }
+    if (the_device && gph_mmus_broken(&the_device->mmus)) {
+        return gph_mmus_broken(&the_device->mmus);
+    }
     if (runstate_check(RUN_STATE_INMIGRATE)) {
         return "the VM is waiting for an incoming migration";
     }
@@ -76,7 +79,7 @@ static void gph_op_trap(void *opaque, const GphRun *runs, unsigned n)
     VirtIOGPH *s = opaque;
 
     trace_virtio_gph_trap(n, runs[0].start, runs[0].n);
-    gph_mmus_trap(&s->mmus, runs, n);
+    gph_mmus_invalidate_start(&s->mmus, runs, n);
 }
 
 static int gph_op_flush(void *opaque, const GphRun *runs, unsigned n)
@@ -86,6 +89,11 @@ static int gph_op_flush(void *opaque, const GphRun *runs, unsigned n)
 
     trace_virtio_gph_flush(n, ret);
     return ret;
+}
+
+static void gph_op_trap_end(void *opaque, const GphRun *runs, unsigned n)
+{
+    gph_mmus_invalidate_end(&((VirtIOGPH *)opaque)->mmus);
 }
 
 static void gph_op_untrap(void *opaque, const GphRun *run)
@@ -119,6 +127,7 @@ static const GphEngineOps gph_ops = {
     .unlock = gph_op_unlock,
     .trap = gph_op_trap,
     .flush = gph_op_flush,
+    .trap_end = gph_op_trap_end,
     .untrap = gph_op_untrap,
     .punch = gph_op_punch,
     .allocated = gph_op_allocated,
@@ -349,11 +358,11 @@ static bool create_engine(VirtIOGPH *s, Error **errp)
         .frame = gph_host_frame,
         .opaque = s,
     };
+    gph_mmus_init(&s->mmus, &s->lock, &host);
     mmu = gph_accel_mmu_new(&host, errp);
-    if (!mmu) {
+    if (!mmu || !gph_mmus_add(&s->mmus, mmu, errp)) {
         return false;
     }
-    gph_mmus_add(&s->mmus, mmu);
     gph_memory_changed(s);
     return true;
 }
@@ -364,7 +373,7 @@ static void destroy(VirtIOGPH *s)
     if (s->engine) {
         gph_engine_reset(s->engine);
     }
-    gph_mmus_release(&s->mmus);
+    gph_mmus_exit(&s->mmus);
     gph_memory_fini(&s->memory);
     gph_engine_free(s->engine);
     s->engine = NULL;
@@ -408,7 +417,6 @@ static void virtio_gph_instance_init(Object *obj)
     VirtIOGPH *s = VIRTIO_GPH(obj);
 
     qemu_mutex_init(&s->lock);
-    QLIST_INIT(&s->mmus);
 }
 
 static void virtio_gph_instance_finalize(Object *obj)

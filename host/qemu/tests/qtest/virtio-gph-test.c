@@ -139,6 +139,28 @@ static void test_info(void)
     stop(g);
 }
 
+/* The accelerator is told of each batch, and x-query-gph shows it. */
+static void test_secondary_mmus(void)
+{
+    Gph *g = start_up();
+    g_autofree char *before = qtest_hmp(g->qts, "info gph");
+    QDict *rsp, *mmu;
+    QList *mmus;
+
+    g_assert_nonnull(strstr(before, "secondary MMU tcg: 0 flushes"));
+    set_word(g, FIRST_FRAME, V(1, 0));
+    qobject_unref(reclaim(g, 1 << 20));
+    rsp = qtest_qmp(g->qts, "{ 'execute': 'x-query-gph' }");
+    mmus = qdict_get_qlist(qdict_get_qdict(rsp, "return"), "secondary-mmus");
+    g_assert_cmpuint(qlist_size(mmus), ==, 1);
+    mmu = qobject_to(QDict, qlist_peek(mmus));
+    g_assert_cmpstr(qdict_get_str(mmu, "name"), ==, "tcg");
+    g_assert_cmpint(qdict_get_int(mmu, "flushes"), ==, 1);
+    g_assert_false(qdict_haskey(mmu, "broken"));
+    qobject_unref(rsp);
+    stop(g);
+}
+
 static void test_age(void)
 {
     Gph *g = start_up();
@@ -635,6 +657,7 @@ int main(int argc, char **argv)
     qtest_add_func("/virtio-gph/arguments", test_arguments);
     qtest_add_func("/virtio-gph/config", test_config);
     qtest_add_func("/virtio-gph/info", test_info);
+    qtest_add_func("/virtio-gph/secondary-mmus", test_secondary_mmus);
     qtest_add_func("/virtio-gph/age", test_age);
     qtest_add_func("/virtio-gph/reclaim", test_reclaim);
     qtest_add_func("/virtio-gph/split", test_split);
