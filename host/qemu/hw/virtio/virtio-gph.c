@@ -238,6 +238,7 @@ void virtio_gph_request_ageing(VirtIOGPH *s)
 static void virtio_gph_set_status(VirtIODevice *vdev, uint8_t status)
 {
     trace_virtio_gph_status(status);
+    virtio_gph_pressure_kick(VIRTIO_GPH(vdev));
 }
 
 /* Also a driver that goes: it writes status 0. */
@@ -367,7 +368,8 @@ static void virtio_gph_realize(DeviceState *dev, Error **errp)
     VirtIOGPH *s = VIRTIO_GPH(dev);
     HostMemoryBackend *backend = current_machine->memdev;
 
-    if (!check_host(errp) || !check_backend(backend, errp)) {
+    if (!check_host(errp) || !check_backend(backend, errp) ||
+        !virtio_gph_pressure_check(s, errp)) {
         return;
     }
     gph_memory_init(&s->memory, backend->mr.ram_block, gph_memory_changed, s);
@@ -382,12 +384,14 @@ static void virtio_gph_realize(DeviceState *dev, Error **errp)
     s->torture_timer = timer_new_ns(QEMU_CLOCK_REALTIME, gph_torture_tick, s);
     gph_torture_arm(s);
     the_device = s;
+    virtio_gph_pressure_start(s);
 }
 
 static void virtio_gph_unrealize(DeviceState *dev)
 {
     VirtIOGPH *s = VIRTIO_GPH(dev);
 
+    virtio_gph_pressure_stop(s);
     the_device = NULL;
     timer_free(s->torture_timer);
     s->torture_timer = NULL;
@@ -401,6 +405,8 @@ static void virtio_gph_instance_init(Object *obj)
 
     qemu_mutex_init(&s->lock);
     QLIST_INIT(&s->mmus);
+    qemu_co_mutex_init(&s->reclaim_lock);
+    virtio_gph_pressure_defaults(s);
 }
 
 static void virtio_gph_instance_finalize(Object *obj)
@@ -412,6 +418,7 @@ static void virtio_gph_instance_finalize(Object *obj)
 static const Property virtio_gph_properties[] = {
     /* For tests of a driver that meets another version. */
     DEFINE_PROP_UINT32("x-abi", VirtIOGPH, abi, VIRTIO_GPH_ABI),
+    GPH_PRESSURE_PROPERTIES(VirtIOGPH),
 };
 
 static void virtio_gph_class_init(ObjectClass *klass, void *data)
