@@ -9,9 +9,8 @@
  * and that nobody else fills, needs no timer at all.
  *
  * How early to begin.  Start and stop move up by what the guest fills in two
- * looks at its present speed, so that a burst meets a larger reserve.  Critical
- * does not: a guest that takes everything back fills fast, too, and is to be
- * met by back-off first.
+ * looks at its present speed, critical by what it fills in one, so that a burst
+ * meets a larger reserve.
  *
  * Percents of bytes are taken by percent(), which cannot overflow, and sums
  * saturate: readings may be garbage.
@@ -34,6 +33,8 @@
 /* Growth that is none: noise of the kernel's batched charges. */
 #define NOISE           (1 * MIB)
 
+/* The largest piece that a guest can offer. */
+#define UNIT_BYTES      (2 * MIB)
 /* What is not worth a scan of the table. */
 #define LEAST_TAKE      (1 * MIB)
 
@@ -238,7 +239,7 @@ static Thresholds thresholds(const GphPolicy *p, const GphLimit *l)
                           l->limit / 4);
 
     return (Thresholds){
-        .critical = percent(l->limit, p->set.critical_percent),
+        .critical = plus(percent(l->limit, p->set.critical_percent), lead / 2),
         .start = plus(percent(l->limit, share), lead),
         .stop = plus(percent(l->limit, share + p->set.hysteresis_percent),
                      lead),
@@ -255,7 +256,7 @@ static uint64_t headroom(const GphLimit *l)
 /* What one look says about all limits together. */
 typedef struct Shortage {
     bool start;                 /* one is below its start */
-    bool go_on;                 /* one is below its stop */
+    bool go_on;                 /* one is so much below its stop that it pays */
     bool critical;
     uint64_t want;              /* bytes */
     uint64_t next_us;
@@ -300,7 +301,7 @@ static void add_limit(const GphPolicy *p, const GphLimit *l,
         s->next_us = min64(s->next_us, time_to(p, l, r, room - t.start));
     }
     s->start |= room < t.start;
-    s->go_on |= room < t.stop;
+    s->go_on |= missing >= LEAST_TAKE;
     if (room < t.critical) {
         s->critical = true;
         s->want = max64(s->want, missing);
@@ -326,7 +327,7 @@ static Shortage look_at_limits(GphPolicy *p, const GphReadings *r)
 
 static void begin_or_end(GphPolicy *p, const Shortage *s)
 {
-    if (!p->episode && s->start) {
+    if (!p->episode && s->start && s->go_on) {
         p->episode = true;
         p->episodes++;
     } else if (p->episode && !s->go_on) {
@@ -346,6 +347,12 @@ static uint64_t not_before(const GphPolicy *p)
     return p->critical ? p->hold_until : max64(p->hold_until, p->backoff_until);
 }
 
+/* What may go: a reclaim takes up to one unit more than it is told. */
+static uint64_t above_floor(const GphPolicy *p, const GphReadings *r)
+{
+    return minus(r->resident, plus(p->set.floor, UNIT_BYTES));
+}
+
 static uint64_t how_much(const GphPolicy *p, const GphReadings *r,
                          const Shortage *s)
 {
@@ -357,7 +364,7 @@ static uint64_t how_much(const GphPolicy *p, const GphReadings *r,
     } else if (r->stall) {
         bytes = percent(r->resident, p->set.step_percent);
     }
-    bytes = min64(bytes, minus(r->resident, p->set.floor));
+    bytes = min64(bytes, above_floor(p, r));
     bytes = min64(bytes, p->budget);
     return bytes;
 }
@@ -395,7 +402,7 @@ GphVerdict gph_policy_look(GphPolicy *p, const GphReadings *r)
     }
     v.next_us = s.next_us;
     if (p->episode) {
-        v.next_us = r->resident > p->set.floor ? pause_us(p) : IDLE_US;
+        v.next_us = above_floor(p, r) ? pause_us(p) : IDLE_US;
     }
     return v;
 }

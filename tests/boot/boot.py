@@ -95,7 +95,7 @@ class Guest:
     """
 
     def __init__(self, name, paths, logs, script=None, disks=(), memory='1G',
-                 cpus=2, append='', device='virtio-gph-pci,id=gph',
+                 cpus=2, append='', device='virtio-gph-pci,id=gph,pressure=off',
                  timeout=300, no_reboot=True):
         self.name = name
         self.logs = logs
