@@ -30,7 +30,7 @@ run_inner()
 			-display none -accel tcg,tb-size=48 -cpu max -smp 1 -m ${inner_mib}M \
 			-object memory-backend-memfd,id=ram,size=${inner_mib}M,share=on \
 			-machine q35,memory-backend=ram -no-reboot \
-			-serial file:/tmp/$1.console -device virtio-serial-pci \
+			-serial file:/dev/console -device virtio-serial-pci \
 			-chardev file,id=port,path=$_out \
 			-device virtserialport,chardev=port,name=gph.result \
 			-drive file="$(disk data)",if=none,id=data,format=raw,readonly=on,cache.direct=on \
@@ -68,3 +68,4 @@ check "this kernel has PSI" [ -e /proc/pressure/memory ]
 data limit $((limit_mib << 20))
 
 run_inner on pressure=on,x-pressure-floor=32M
+run_inner off pressure=off
