@@ -164,6 +164,8 @@ static void let_it_look(Gph *g, unsigned n)
         }
         g_usleep(2000);
     }
+    /* It may have been asked once too often. */
+    g_usleep(200000);
 }
 
 /* Usage is @mib less what was taken, until the device is content. */
