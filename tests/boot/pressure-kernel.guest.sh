@@ -24,6 +24,12 @@ run_inner()
 	echo $((limit_mib << 20)) >$_cg/memory.max
 	_swapped=$(of /proc/vmstat pswpout)
 	: >$_out
+	(while sleep 10; do
+		echo "$1: $(cat $_cg/memory.current) bytes, swapped $(of /proc/vmstat pswpout)," \
+			"$(grep -E '^(anon|shmem|inactive_file|active_file) ' $_cg/memory.stat | tr '\n' ' ')" \
+			"last: $(tail -n 2 /tmp/$1.trace | tr '\n' ' ')" >/dev/kmsg
+	done) 2>/dev/null &
+	_progress=$!
 	(
 		echo 0 >$_cg/cgroup.procs
 		exec timeout -k 5 "${3:-600}" qemu-system-x86_64 -L /tools/firmware -nodefaults \
@@ -41,6 +47,7 @@ run_inner()
 			-trace virtio_gph_age_request -D /tmp/$1.trace \
 			-device "virtio-gph-pci,id=gph,$2"
 	) >/tmp/$1.log 2>&1
+	kill $_progress
 	cat /tmp/$1.log /tmp/$1.port /tmp/$1.trace | tail -n 60
 	cat $_cg/memory.events $_cg/memory.pressure
 	data $1-swapped $(($(of /proc/vmstat pswpout) - _swapped))

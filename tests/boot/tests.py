@@ -252,7 +252,7 @@ def pressure_kernel(env):
     """A guest that is a host: see tests/boot/pressure-kernel.guest.sh."""
     with env.guest('pressure-kernel', memory='1200M', device=None, timeout=1500,
                    disks=[('nested', env.nested(), True), ('swap', env.blank('swap', '600M'), False),
-                          ('data', env.data_disk(), True)]) as guest:
+                          ('data', env.data_disk(176), True)]) as guest:
         guest.run(None)
     number = {key: int(value) for key, value in guest.data.items() if value.isdigit()}
     for name in ('on', 'off'):
