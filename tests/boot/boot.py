@@ -133,7 +133,7 @@ class Guest:
     """
 
     def __init__(self, name, paths, logs, script=None, disks=(), memory='1G',
-                 cpus=None, append='', device='virtio-gph-pci,id=gph',
+                 cpus=None, append='', device='virtio-gph-pci,id=gph,pressure=off',
                  timeout=300, no_reboot=True, keep=False, incoming=False,
                  accel=None, extra=(), harmless=()):
         self.name = name

@@ -3,8 +3,10 @@
 
 Images and programs are made when they are first wanted, in build/boot.
 """
+import hashlib
 import os
 import subprocess
+import tempfile
 
 from boot import Failure, Guest
 
@@ -72,6 +74,42 @@ class Environment:
         disk = os.path.join(self.work, 'scratch.img')
         if not os.path.exists(disk):
             self.sh('/sbin/mke2fs', '-q', '-t', 'ext4', disk, '400M')
+        return disk
+
+    def blank(self, name, size):
+        disk = os.path.join(self.work, f'{name}.img')
+        self.sh('truncate', '-s', size, disk)
+        return disk
+
+    def data_disk(self, mib=288):
+        """A file that cannot be compressed, and its checksum."""
+        disk = os.path.join(self.work, f'data-{mib}.img')
+        if not os.path.exists(disk):
+            with tempfile.TemporaryDirectory() as content:
+                with open(os.path.join(content, 'bytes'), 'wb') as out:
+                    digest = hashlib.md5()
+                    for _ in range(mib):
+                        chunk = os.urandom(1 << 20)
+                        digest.update(chunk)
+                        out.write(chunk)
+                with open(os.path.join(content, 'sum'), 'w') as out:
+                    out.write(digest.hexdigest() + '\n')
+                self.sh('/sbin/mke2fs', '-q', '-t', 'ext4', '-O', '^has_journal', '-m', '0',
+                        '-d', content, disk + '.new', f'{mib * 21 // 20 + 16}M')
+                with open(disk + '.sum', 'w') as out:
+                    out.write(digest.hexdigest() + '\n')
+            os.rename(disk + '.new', disk)
+        return disk
+
+    def data_sum(self, mib=288):
+        with open(self.data_disk(mib) + '.sum') as text:
+            return text.read().strip()
+
+    def nested(self):
+        """The disk of a guest that runs a guest, made anew: its parts may have changed."""
+        disk = os.path.join(self.work, 'nested.img')
+        self.sh(os.path.join(root, 'tests/lib/mknested'), disk, self.qemu, self.kernel('test'),
+                self.initrd)
         return disk
 
     def guest(self, name, kernel='test', **settings):

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The boot tests: what each guest needs, and the host's half of its script."""
 import hashlib
+import tempfile
+import time
 
+import hosts
 from boot import Failure, Guest
 
 
@@ -135,11 +138,136 @@ def off(env):
 
 
 def other_abi(env):
-    guest = refused(env, 'other-abi', device='virtio-gph-pci,id=gph,x-abi=2')
+    guest = refused(env, 'other-abi', device='virtio-gph-pci,id=gph,pressure=off,x-abi=2')
     with open(guest.console, errors='replace') as console:
         guest.check('device has ABI version 2, this driver knows 1' in console.read(),
                     'the driver says which versions there are')
     return guest
 
 
-TESTS = [basic, stopped, lifecycle, off, other_abi, torture]
+class Pressure:
+    """The host's half of the test "pressure"."""
+
+    LIMIT = 256
+
+    def __init__(self, host):
+        self.host = host
+        self.before = None
+
+    def __call__(self, guest, words):
+        if self.host.thread is None:
+            self.host.watch(guest.process)
+        return getattr(self, words[0])(guest, *words[1:])
+
+    def idle(self, guest, where):
+        """Nobody does anything: no scan and no request to the guest."""
+        if where == 'far':
+            self.host.set_limit(4096)
+            guest.qmp('x-gph-set-pressure')
+        time.sleep(2)
+        before = guest.query()
+        time.sleep(5)
+        after = guest.query()
+        looks = after['pressure']['looks'] - before['pressure']['looks']
+        guest.check(before['totals']['scans'] == after['totals']['scans'],
+                    f'{where} from the limit an idle guest is not scanned')
+        guest.check(before['age-requests'] == after['age-requests'],
+                    f'{where} from the limit an idle guest is not asked for ageing')
+        most = 1 if where == 'far' else 25
+        guest.check(looks <= most, f'{where} from the limit an idle guest costs {looks} looks in 5 s')
+        if where == 'far':
+            self.host.set_limit(self.LIMIT)
+            guest.qmp('x-gph-set-pressure')
+
+    def pressed(self, guest):
+        now = guest.query()['pressure']
+        guest.data['peak-mib'] = self.host.peak >> 20
+        guest.check(self.host.peak < self.host.limit,
+                    f'the guest stayed below the limit ({self.host.peak >> 20} of {self.LIMIT} MiB)')
+        guest.check(now['taken-bytes'] > self.LIMIT << 20,
+                    f"memory was taken by itself ({now['taken-bytes'] >> 20} MiB)")
+        guest.check(now['episodes'] >= 1, 'there was an episode')
+
+    def overlap(self, guest):
+        """QMP and the device at once."""
+        taken = guest.query()['pressure']['taken-bytes']
+        stops, mine = set(), 0
+        for _ in range(40):
+            answer = guest.reclaim(size=1 << 20, seconds=1)
+            stops.add(answer['stopped'])
+            mine += answer['discarded-bytes']
+            time.sleep(0.1)
+        totals = guest.query()
+        guest.check(mine > 0 and totals['pressure']['taken-bytes'] > taken,
+                    f'both took memory ({mine >> 20} MiB by QMP, '
+                    f"{(totals['pressure']['taken-bytes'] - taken) >> 20} MiB by pressure)")
+        guest.check(stops <= {'goal', 'empty', 'time'}, f'every command came to its end: {sorted(stops)}')
+        guest.check(not totals['totals']['violations']['total'], 'no rule of the table was broken')
+
+    def off(self, guest):
+        guest.qmp('x-gph-set-pressure', enabled=False)
+        self.before = guest.query()['pressure']['taken-bytes']
+
+    def over(self, guest):
+        now = guest.query()
+        guest.check(now['pressure']['taken-bytes'] == self.before, 'switched off it takes nothing')
+        guest.check(self.host.peak > self.host.limit,
+                    f'and the guest passes the limit ({self.host.peak >> 20} MiB)')
+
+    def floor(self, guest):
+        floor = guest.query()['memfd-bytes'] - (32 << 20)
+        guest.qmp('x-gph-set-pressure', enabled=True, floor=floor)
+        time.sleep(2)
+        now = guest.query()
+        guest.check(floor <= now['memfd-bytes'] < floor + (8 << 20),
+                    f"the guest keeps its floor ({now['memfd-bytes'] >> 20} of {floor >> 20} MiB)")
+
+    def relieved(self, guest):
+        """With the floor lower it goes on, up to the stop threshold and no further."""
+        guest.qmp('x-gph-set-pressure', floor=64 << 20)
+        time.sleep(3)
+        now = guest.query()
+        used = now['memfd-bytes'] + self.host.other
+        guest.check(not now['pressure']['active'], 'the episode is over')
+        guest.check(0.70 * self.host.limit <= used <= 0.851 * self.host.limit,
+                    f'usage is below the stop threshold, and not far ({used >> 20} of {self.LIMIT} MiB)')
+
+
+def pressure(env):
+    with tempfile.TemporaryDirectory(prefix='gph-host-') as root:
+        host = hosts.Host(root, Pressure.LIMIT)
+        try:
+            with env.guest('pressure', disks=[('data', env.data_disk(), True)], memory='768M',
+                           device='virtio-gph-pci,id=gph,pressure=on,x-pressure-floor=32M,'
+                                  f'x-pressure-root={root}') as guest:
+                guest.run(Pressure(host))
+        finally:
+            host.stop()
+    want = env.data_sum()
+    same_sums(guest, want, 'first', 'again', 'overlap', 'off', 'last')
+    return guest
+
+
+def pressure_kernel(env):
+    """A guest that is a host: see tests/boot/pressure-kernel.guest.sh."""
+    with env.guest('pressure-kernel', memory='1200M', device=None, timeout=1500,
+                   disks=[('nested', env.nested(), True), ('swap', env.blank('swap', '600M'), False),
+                          ('data', env.data_disk(176), True)]) as guest:
+        guest.run(None)
+    number = {key: int(value) for key, value in guest.data.items() if value.isdigit()}
+    for name in ('on', 'off'):
+        guest.check(number.get(f'{name}-right') == 2, f'{name}: every byte is right, twice')
+    guest.check(number.get('on-swapped') == 0 and number.get('on-oom') == 0,
+                f"on: nothing was swapped out ({guest.data.get('on-swapped')} pages)")
+    guest.check(number.get('on-max') == 0 and number.get('on-peak', 1 << 60) < number['limit'],
+                f"on: the limit was not met (peak {number.get('on-peak', 0) >> 20} MiB)")
+    guest.check(number.get('on-taken', 0) > 0, f"on: {number.get('on-taken', 0) >> 20} MiB were taken")
+    guest.check(number.get('off-max', 0) > 0 and number.get('off-swapped', 0) > 0,
+                f"off: the limit was met and {guest.data.get('off-swapped')} pages were swapped out")
+    guest.check('memory.pressure' in guest.data.get('on-sources', '') and
+                'cgroup: /sys/fs/cgroup/on' in guest.data['on-sources'],
+                f"on: it watched its own cgroup ({guest.data.get('on-sources')})")
+    return guest
+
+
+TESTS = [basic, stopped, lifecycle, off, other_abi, pressure, pressure_kernel, torture]

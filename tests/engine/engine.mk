@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# check-engine:   unit tests and seeded schedules of the reclaim engine, under
-#                 AddressSanitizer and UndefinedBehaviorSanitizer; real threads
-#                 under ThreadSanitizer
+# check-engine:   unit tests and seeded schedules of the reclaim engine, and
+#                 scenarios of the pressure policy, under AddressSanitizer and
+#                 UndefinedBehaviorSanitizer; real threads under ThreadSanitizer
 # mutants-engine: the same with planted faults, each of which must be caught
 # fuzz-engine:    coverage-guided search for a bad schedule, with clang;
 #                 FUZZ_SECONDS=n (default 60)
@@ -29,8 +29,10 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: check-engine mutants-engine fuzz-engine
 
-check-engine: $(ENGINE_OUT)/test-engine $(ENGINE_OUT)/test-threads
+check-engine: $(ENGINE_OUT)/test-engine $(ENGINE_OUT)/test-policy \
+		$(ENGINE_OUT)/test-threads
 	$(ENGINE_OUT)/test-engine
+	$(ENGINE_OUT)/test-policy
 	$(ENGINE_OUT)/test-threads
 
 mutants-engine:
@@ -48,6 +50,11 @@ $(ENGINE_OUT)/test-engine: $(ENGINE_DEP)
 	$(CC) $(ENGINE_CFLAGS) $(ENGINE_INC) $(ENGINE_GLIB) -o $@ \
 		$(ENGINE_DIR)test-engine.c $(ENGINE_DIR)sim.c $(ENGINE_SRC) \
 		$(ENGINE_LIBS)
+
+$(ENGINE_OUT)/test-policy: $(ENGINE_DEP)
+	@mkdir -p $(@D)
+	$(CC) $(ENGINE_CFLAGS) $(ENGINE_INC) $(ENGINE_GLIB) -o $@ \
+		$(ENGINE_DIR)test-policy.c $(ENGINE_SRC) $(ENGINE_LIBS)
 
 $(ENGINE_OUT)/test-threads: $(ENGINE_DEP)
 	@mkdir -p $(@D)

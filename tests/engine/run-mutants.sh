@@ -30,6 +30,8 @@ build() {	# flags source...
 }
 
 survives() {
+	build "$CFLAGS" "$here/test-policy.c" || return 2
+	timeout 120 "$work/mutant" >> "$log" 2>&1 || return 1
 	build "$CFLAGS" "$here/test-engine.c" "$here/sim.c" || return 2
 	GPH_SEEDS=3000 timeout 120 "$work/mutant" >> "$log" 2>&1 || return 1
 	build "$TSAN_CFLAGS" "$here/test-threads.c" || return 2

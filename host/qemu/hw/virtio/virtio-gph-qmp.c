@@ -3,14 +3,11 @@
  * virtio-gph: QMP commands and "info gph".
  */
 #include "qemu/osdep.h"
-#include "block/aio.h"
 #include "hw/virtio/virtio-gph.h"
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-gph.h"
-#include "qemu/coroutine.h"
-#include "qemu/main-loop.h"
 #include "qemu/timer.h"
 #include "trace.h"
 
@@ -149,6 +146,7 @@ GphInfo *qmp_x_query_gph(Error **errp)
     info->totals = query_totals(&stats);
     info->migration = query_migration(&s->migration);
     gph_mmus_foreach(&s->mmus, query_mmu, &info->secondary_mmus);
+    info->pressure = virtio_gph_pressure_query(s);
     return info;
 }
 
@@ -194,16 +192,6 @@ static GphStopReason stop_reason(GphStop stop)
     }
 }
 
-/*
- * Let the main loop run between two batches, so that the guest's devices do not
- * stand still while a large goal is met.  Anything may have happened then.
- */
-static void coroutine_fn let_others_run(void)
-{
-    aio_co_schedule(qemu_get_aio_context(), qemu_coroutine_self());
-    qemu_coroutine_yield();
-}
-
 static GphReclaimResult *result(const GphReclaim *r, GphStop stop,
                                 int64_t start_us)
 {
@@ -240,19 +228,8 @@ GphReclaimResult *coroutine_fn qmp_x_gph_reclaim(uint64_t bytes,
         return NULL;
     }
     /* Rounded up, also when all 64 bits are set. */
-    gph_reclaim_start(s->engine, &r,
-                      bytes / GPH_FRAME_BYTES + !!(bytes % GPH_FRAME_BYTES),
-                      max_us);
-    for (;;) {
-        stop = gph_reclaim_step(s->engine, &r);
-        if (stop != GPH_RUNNING) {
-            break;
-        }
-        let_others_run();
-        if (virtio_gph_find() != s || virtio_gph_inhibited()) {
-            break;
-        }
-    }
+    stop = virtio_gph_reclaim(s, &r, bytes / GPH_FRAME_BYTES +
+                              !!(bytes % GPH_FRAME_BYTES), max_us);
     return result(&r, stop, start_us);
 }
 
@@ -325,6 +302,12 @@ static void hmp_info_gph(Monitor *mon, const QDict *qdict)
                    info->migration->taken_back_bytes,
                    info->migration->arrived_discarded_bytes);
     print_mmus(mon, info->secondary_mmus);
+    monitor_printf(mon, "pressure: %s, episodes %" PRIu64 ", taken %" PRIu64
+                   " bytes, backoffs %" PRIu64 "\n",
+                   !info->pressure->settings->enabled ? "off" :
+                   info->pressure->active ? "active" : "none",
+                   info->pressure->episodes, info->pressure->taken_bytes,
+                   info->pressure->backoffs);
 }
 
 static void virtio_gph_qmp_register(void)

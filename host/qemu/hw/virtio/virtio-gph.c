@@ -259,6 +259,7 @@ void virtio_gph_request_ageing(VirtIOGPH *s)
 static void virtio_gph_set_status(VirtIODevice *vdev, uint8_t status)
 {
     trace_virtio_gph_status(status);
+    virtio_gph_pressure_kick(VIRTIO_GPH(vdev));
 }
 
 /* Also a driver that goes: it writes status 0. */
@@ -384,7 +385,8 @@ static void virtio_gph_realize(DeviceState *dev, Error **errp)
     VirtIOGPH *s = VIRTIO_GPH(dev);
     HostMemoryBackend *backend = current_machine->memdev;
 
-    if (!check_host(errp) || !check_backend(backend, errp)) {
+    if (!check_host(errp) || !check_backend(backend, errp) ||
+        !virtio_gph_pressure_check(s, errp)) {
         return;
     }
     gph_memory_init(&s->memory, backend->mr.ram_block, gph_memory_changed, s);
@@ -399,12 +401,14 @@ static void virtio_gph_realize(DeviceState *dev, Error **errp)
     s->torture_timer = timer_new_ns(QEMU_CLOCK_REALTIME, gph_torture_tick, s);
     gph_torture_arm(s);
     the_device = s;
+    virtio_gph_pressure_start(s);
 }
 
 static void virtio_gph_unrealize(DeviceState *dev)
 {
     VirtIOGPH *s = VIRTIO_GPH(dev);
 
+    virtio_gph_pressure_stop(s);
     the_device = NULL;
     timer_free(s->torture_timer);
     s->torture_timer = NULL;
@@ -417,6 +421,8 @@ static void virtio_gph_instance_init(Object *obj)
     VirtIOGPH *s = VIRTIO_GPH(obj);
 
     qemu_mutex_init(&s->lock);
+    qemu_co_mutex_init(&s->reclaim_lock);
+    virtio_gph_pressure_defaults(s);
 }
 
 static void virtio_gph_instance_finalize(Object *obj)
@@ -430,6 +436,7 @@ static const Property virtio_gph_properties[] = {
     DEFINE_PROP_UINT32("x-abi", VirtIOGPH, abi, VIRTIO_GPH_ABI),
     DEFINE_PROP_BOOL("migrate-volatile", VirtIOGPH, migration.send_volatile,
                      false),
+    GPH_PRESSURE_PROPERTIES(VirtIOGPH),
 };
 
 static void virtio_gph_class_init(ObjectClass *klass, void *data)

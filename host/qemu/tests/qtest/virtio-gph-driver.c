@@ -37,7 +37,7 @@ static char *machine_args(const char *machine, const char *extra)
         "-global apic-common.vapic=off "
         "-object memory-backend-memfd,id=ram,size=%dM,share=on "
         "-nodefaults -bios %s "
-        "-device virtio-gph-pci,id=gph,addr=%d%s",
+        "-device virtio-gph-pci,id=gph,pressure=off,addr=%d%s",
         machine, accel(), RAM_MIB, RAM_MIB, firmware, SLOT, extra);
 }
 

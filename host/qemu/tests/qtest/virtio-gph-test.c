@@ -14,6 +14,7 @@
 #include "standard-headers/linux/virtio_config.h"
 #include "virtio-gph-driver.h"
 #include "virtio-gph-firmware.h"
+#include "virtio-gph-pressure.h"
 
 /* --- tests --- */
 
@@ -68,6 +69,8 @@ static void test_refuse(void)
                    "no secondary MMU for accelerator 'qtest'");
     expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH ",x-torture=9999",
                    "x-torture must be");
+    expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH
+                   ",x-pressure-critical=10", "'critical-percent' must be");
     expect_refusal(Q35 "-accel tcg " MEMFD ",share=on" GPH
                    ",modern-pio-notify=on", "modern-pio-notify must be off");
 }
@@ -655,6 +658,7 @@ int main(int argc, char **argv)
     qtest_add_func("/virtio-gph/refuse", test_refuse);
     qtest_add_func("/virtio-gph/no-device", test_no_device);
     qtest_add_func("/virtio-gph/arguments", test_arguments);
+    add_pressure_tests();
     qtest_add_func("/virtio-gph/config", test_config);
     qtest_add_func("/virtio-gph/info", test_info);
     qtest_add_func("/virtio-gph/secondary-mmus", test_secondary_mmus);

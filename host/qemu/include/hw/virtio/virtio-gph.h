@@ -9,6 +9,8 @@
 #include "hw/virtio/gph-secondary-mmu.h"
 #include "hw/virtio/virtio-gph-migration.h"
 #include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-gph-pressure.h"
+#include "qemu/coroutine.h"
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
 #include "qom/object.h"
@@ -76,6 +78,11 @@ struct VirtIOGPH {
     QEMUTimer *torture_timer;
     uint64_t torture_seed;
     GphMigration migration;
+
+    CoMutex reclaim_lock;               /* see virtio_gph_reclaim() */
+    unsigned reclaimers;                /* running and waiting */
+    GphPressureOptions pressure;
+    GphPressureWatch *watch;            /* NULL before realize */
 };
 
 /* The device, or NULL. */
@@ -86,5 +93,13 @@ bool virtio_gph_driver_ok(const VirtIOGPH *s);
 const char *virtio_gph_inhibited(void);
 /* Ask the guest to look for cold pages. */
 void virtio_gph_request_ageing(VirtIOGPH *s);
+
+/*
+ * Take up to @frames within @max_us, after whoever is at it has come to the
+ * end; waiting counts.  The main loop runs between two batches.  @r says what
+ * was achieved.  Returns why it ended; GPH_RUNNING if it was inhibited.
+ */
+GphStop coroutine_fn virtio_gph_reclaim(VirtIOGPH *s, GphReclaim *r,
+                                        uint64_t frames, uint64_t max_us);
 
 #endif /* HW_VIRTIO_GPH_H */
