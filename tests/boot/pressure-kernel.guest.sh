@@ -4,7 +4,7 @@
 # kernel must never come to swap; without, it must, or the limit was no limit.
 
 inner_mib=512
-limit_mib=320
+limit_mib=280
 for word in $(cat /proc/cmdline); do
 	case $word in gph.limit=*) limit_mib=${word#gph.limit=} ;; esac
 done

@@ -3,7 +3,7 @@
  * virtio-gph: what the device does by itself when the host is short of memory.
  *
  * Three parts: gph-host-memory.c reads the kernel's files and hears its events,
- * gph/gph-policy.c decides, and this one sits between them: a timer for the next
+ * gph/gph-policy.c decides, and this one is between them: a timer for the next
  * look, which is not armed when nothing can happen unseen, and a coroutine that
  * takes what was decided.  While that runs, or anybody else takes memory, there
  * is no look.
