@@ -129,19 +129,21 @@ class Guest:
     incoming: it waits for a guest that another one sends, see follow()
     accel:   tcg or kvm; what GPH_ACCEL says without it
     extra:   more arguments of QEMU
+    cgroup:  directory of the cgroup v2 that QEMU starts in
     harmless: complaints in the console log that are none: parts of the lines
     """
 
     def __init__(self, name, paths, logs, script=None, disks=(), memory='1G',
                  cpus=None, append='', device='virtio-gph-pci,id=gph,pressure=off',
                  timeout=300, no_reboot=True, keep=False, incoming=False,
-                 accel=None, extra=(), harmless=()):
+                 accel=None, extra=(), harmless=(), cgroup=None):
         self.name = name
         self.logs = logs
         self.console = os.path.join(logs, f'{name}.console.log')
         self.qemu_log = os.path.join(logs, f'{name}.qemu.log')
         self.timeout = timeout = timeout * int(os.environ.get('GPH_SLOW', 1))
         self.harmless = harmless
+        self.cgroup = cgroup
         self.results = []       # (passed, text)
         self.data = {}
         self.buffer = b''
@@ -195,6 +197,10 @@ class Guest:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 **({'user': int(user), 'group': int(user)} if user else {}))
+        if self.cgroup:
+            # At once: it has hardly any memory yet.
+            with open(os.path.join(self.cgroup, 'cgroup.procs'), 'w') as procs:
+                procs.write(str(self.process.pid))
         try:
             self.qmp = Qmp(self.qmp_path, time.monotonic() + 30)
             self.port = socket.socket(socket.AF_UNIX)

@@ -31,9 +31,9 @@ def count(results):
     return 1 if failed or not results else 0
 
 
-def run(env, tests, names):
-    """Run the tests named, or all."""
-    known = {test.__name__.replace('_', '-'): test for test in tests}
+def run(env, tests, names, more=()):
+    """Run the tests named, or all; those of @more only by name."""
+    known = {test.__name__.replace('_', '-'): test for test in (*tests, *more)}
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"run: no test {unknown[0]}; there are {', '.join(known)}")

@@ -272,4 +272,7 @@ def pressure_kernel(env):
     return guest
 
 
-TESTS = [basic, stopped, lifecycle, off, other_abi, pressure, pressure_kernel, torture]
+TESTS = [basic, stopped, lifecycle, off, other_abi, pressure, torture]
+
+# Only by name: minutes, and tests/kvm's overcommit shows the same with two guests of KVM.
+LONG = [pressure_kernel]

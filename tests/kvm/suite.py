@@ -8,6 +8,7 @@ import time
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(here), 'boot'))
 
+import overcommit as fleet      # noqa: E402
 import tests as boot            # noqa: E402
 from boot import Failure        # noqa: E402
 
@@ -37,16 +38,16 @@ class Results:
         self.results.append((bool(passed), text))
 
 
-def qtest(env):
-    """The device's own test, which brings its own guest."""
+def run_qtest(env, program):
+    """One of the device's own tests, which bring their own guest."""
     found = Results()
     build = os.path.dirname(env.qemu)
-    log = os.path.join(env.logs, 'qtest.log')
+    log = os.path.join(env.logs, f'{program}.log')
     user = os.environ.get('GPH_QEMU_UID')
     with open(log, 'w') as out:
         run = subprocess.run(
-            [os.path.join(build, 'tests/qtest/virtio-gph-test'), '--tap'],
-            cwd=build, stdout=out, stderr=subprocess.STDOUT, timeout=600,
+            [os.path.join(build, 'tests/qtest', program), '--tap'],
+            cwd=build, stdout=out, stderr=subprocess.STDOUT, timeout=900,
             env={**os.environ, 'QTEST_QEMU_BINARY': './qemu-system-x86_64',
                  'GPH_QTEST_ACCEL': 'kvm'},
             **({'user': int(user), 'group': int(user)} if user else {}))
@@ -58,14 +59,30 @@ def qtest(env):
     return found
 
 
-TESTS = [plain, boot.basic, boot.stopped, boot.lifecycle, torture, qtest]
+def overcommit(env):
+    return fleet.overcommit(env, Results())
+
+
+def qtest(env):
+    return run_qtest(env, 'virtio-gph-test')
+
+
+def migration_qtest(env):
+    return run_qtest(env, 'virtio-gph-migration-test')
+
+
+TESTS = [plain, boot.basic, boot.stopped, boot.lifecycle, qtest]
+
+# Only by name.
+LONG = [torture, overcommit, migration_qtest]
+
 
 
 def name(test):
     return test.__name__.replace('_', '-')
 
 
-KNOWN = {name(test): test for test in TESTS}
+KNOWN = {name(test): test for test in TESTS + LONG}
 
 
 def run(env, names, report):
