@@ -132,7 +132,16 @@ mutants-mmu: prepare-qemu
 check-kvm: prepare-qemu prepare-kernel
 	@tests/kvm/run
 
-mutants: mutants-engine mutants-mmu mutants-qtest mutants-migration mutants-guest
+# In a guest of TCG: about fifteen minutes.
+.PHONY: mutants-kvm
+mutants-kvm: prepare-qemu prepare-kernel
+	@PYTHONPATH=$(CACHE)/tools/qemu-build/usr/lib/python3/dist-packages \
+		WHAT=KVM LIST=tests/kvm/mutants.list \
+		RUN='tests/kvm/run --no-direct --kernel 7.2 faults' \
+		tests/qtest/run-mutants.sh $(QEMU)/src $(QEMU)/build \
+		$(CURDIR)/$(BUILD)/logs/mutants-kvm.log
+
+mutants: mutants-engine mutants-mmu mutants-kvm mutants-qtest mutants-migration mutants-guest
 
 test: packages
 	@tests/run-all hook-budget check-docs check-demo check-models mutants-models check-engine mutants-engine \

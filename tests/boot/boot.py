@@ -158,6 +158,9 @@ class Guest:
             if os.path.exists(path):
                 os.unlink(path)
         self.accel = accel or accelerator(paths['qemu'], paths['kernel'])
+        if self.accel == 'kvm':
+            # Each character is an exit, and KVM may be emulated itself: warnings only.
+            append += ' loglevel=5'
         self.command = [
             paths['qemu'], *FIRMWARE, '-nodefaults', '-display', 'none', '-cpu', 'max',
             '-accel', {'tcg': 'tcg,thread=multi'}.get(self.accel, self.accel),

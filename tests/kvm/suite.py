@@ -38,7 +38,7 @@ class Results:
         self.results.append((bool(passed), text))
 
 
-def run_qtest(env, program):
+def run_qtest(env, program, *options):
     """One of the device's own tests, which bring their own guest."""
     found = Results()
     build = os.path.dirname(env.qemu)
@@ -46,7 +46,7 @@ def run_qtest(env, program):
     user = os.environ.get('GPH_QEMU_UID')
     with open(log, 'w') as out:
         run = subprocess.run(
-            [os.path.join(build, 'tests/qtest', program), '--tap'],
+            [os.path.join(build, 'tests/qtest', program), '--tap', *options],
             cwd=build, stdout=out, stderr=subprocess.STDOUT, timeout=900,
             env={**os.environ, 'QTEST_QEMU_BINARY': './qemu-system-x86_64',
                  'GPH_QTEST_ACCEL': 'kvm'},
@@ -67,6 +67,13 @@ def qtest(env):
     return run_qtest(env, 'virtio-gph-test')
 
 
+def faults(env):
+    """Those of its tests that are about what KVM does: for the mutants."""
+    names = ('fault', 'stale-code', 'string-io', 'event-delivery')
+    return run_qtest(env, 'virtio-gph-test', *(word for test in names for word in
+                                               ('-p', f'/x86_64/virtio-gph/{test}')))
+
+
 def migration_qtest(env):
     return run_qtest(env, 'virtio-gph-migration-test')
 
@@ -74,7 +81,7 @@ def migration_qtest(env):
 TESTS = [plain, boot.basic, boot.stopped, boot.lifecycle, qtest]
 
 # Only by name.
-LONG = [torture, overcommit, migration_qtest]
+LONG = [torture, overcommit, faults, migration_qtest]
 
 
 

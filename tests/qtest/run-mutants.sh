@@ -7,7 +7,8 @@
 #
 # usage: run-mutants.sh QEMU_SRC QEMU_BUILD LOG [NAME...]
 # From the environment: LIST= of faults (mutants.list), TEST= as ninja names it
-# (tests/qtest/virtio-gph-test), WHAT= is mutated, for the last line (device).
+# (tests/qtest/virtio-gph-test), RUN= another command to run it by, WHAT= is
+# mutated, for the last line (device).
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,6 +36,10 @@ make_it() {
 }
 
 run_it() {
+	if [ -n "${RUN:-}" ]; then
+		sh -c "$RUN" >> "$log" 2>&1
+		return
+	fi
 	# The inner shell, so that "Aborted" goes to the log as well.
 	(cd "$build" && sh -c "QTEST_QEMU_BINARY=./qemu-system-x86_64 \
 		timeout 120 $test --tap; exit \$?") >> "$log" 2>&1

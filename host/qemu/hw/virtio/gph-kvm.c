@@ -44,6 +44,7 @@
 #include "exec/cpu-common.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
+#include "hw/boards.h"
 #include "system/kvm.h"
 #include "hw/virtio/gph-kvm.h"
 #include "hw/virtio/gph-secondary-mmu.h"
@@ -370,6 +371,13 @@ static GphSecondaryMmu *gph_kvm_new(const GphMmuHost *host, Error **errp)
 {
     GphKvm *k;
 
+    if (current_machine->cgs) {
+        error_setg(errp, "virtio-gph cannot give a confidential guest its "
+                   "faults");
+        error_append_hint(errp, "Remove the device or "
+                          "confidential-guest-support=\n");
+        return NULL;
+    }
     if (!kvm_has_exception_payload()) {
         error_setg(errp, "virtio-gph with KVM needs KVM_CAP_EXCEPTION_PAYLOAD");
         error_append_hint(errp, "Use a host with Linux 6.6 or newer\n");
