@@ -539,21 +539,25 @@ static void test_torture(void)
 static void test_owner(gconstpointer machine)
 {
     Gph *g = start_machine(machine, NR_FRAMES, "");
-    uint64_t value, f = FIRST_FRAME + 33;
+    uint64_t lost = 0, value, f = FIRST_FRAME + 33;
+    int i;
 
     driver_up(g);
     qtest_writeq(g->qts, FW_WORD, g->table.addr + f * 2);
-    qtest_writeq(g->qts, FW_COUNT, g_test_quick() ? 1000000 : 20000000);
-    cpu_begin(g, FW_OWN, f * FRAME, 0);
-    while (qtest_readq(g->qts, FW_CMD)) {
-        reclaim_bytes(g, 1 << 20);
+    /* On a busy host it may take more than once until the host is faster. */
+    for (i = 0; i < 20 && !lost; i++) {
+        qtest_writeq(g->qts, FW_COUNT, g_test_quick() ? 1000000 : 20000000);
+        cpu_begin(g, FW_OWN, f * FRAME, 0);
+        while (qtest_readq(g->qts, FW_CMD)) {
+            reclaim_bytes(g, 1 << 20);
+        }
+        g_assert_false(cpu_end(g, &value));
+        lost = qtest_readq(g->qts, FW_LOST);
+        g_test_message("%" PRIu64 " times lost, %" PRIu64 " times rescued",
+                       lost, query(g, "totals.rescued-pages"));
+        g_assert_cmpuint(qtest_readq(g->qts, FW_CORRUPT), ==, 0);
     }
-    g_assert_false(cpu_end(g, &value));
-    g_test_message("%" PRIu64 " times lost, %" PRIu64 " times rescued",
-                   qtest_readq(g->qts, FW_LOST),
-                   query(g, "totals.rescued-pages"));
-    g_assert_cmpuint(qtest_readq(g->qts, FW_CORRUPT), ==, 0);
-    g_assert_cmpuint(qtest_readq(g->qts, FW_LOST), >, 0);
+    g_assert_cmpuint(lost, >, 0);
     g_assert_cmpuint(query(g, "totals.violations.total"), ==, 0);
     stop(g);
 }
