@@ -79,6 +79,10 @@ class Failure(Exception):
     """The test cannot go on."""
 
 
+class NeverUp(Failure):
+    """The guest's kernel did not come as far as to start the test."""
+
+
 class Qmp:
     """A QMP connection.  Events are dropped."""
 
@@ -234,6 +238,7 @@ class Guest:
             except socket.timeout:
                 if self.process.poll() is not None:
                     return
+                self.check_boot()
                 continue
             if not chunk:
                 return
@@ -241,6 +246,14 @@ class Guest:
             while b'\n' in self.buffer:
                 line, self.buffer = self.buffer.split(b'\n', 1)
                 yield line.decode(errors='replace').strip()
+
+    def check_boot(self):
+        """GPH_BOOT_SECONDS= after its start the test must have begun."""
+        seconds = int(os.environ.get('GPH_BOOT_SECONDS', 0))
+        if seconds and time.monotonic() > self.deadline - self.timeout + seconds:
+            with open(self.console, errors='replace') as console:
+                if ' starts\n' not in console.read():
+                    raise NeverUp(f'the guest is not up after {seconds} s; see {self.console}')
 
     def answer(self, text):
         self.port.sendall(text.encode() + b'\n')

@@ -26,7 +26,7 @@ chmod 1777 /tmp /dev/shm /var/tmp
 chmod 777 /logs
 
 export PATH=$PATH:/usr/bin:/usr/sbin XDG_CACHE_HOME=/gph/cache TMPDIR=/tmp \
-	GPH_LOGS=/logs GPH_PREBUILT=1 GPH_ACCEL=kvm GPH_QEMU_UID=1000 \
+	GPH_LOGS=/logs GPH_PREBUILT=1 GPH_ACCEL=kvm GPH_BOOT_SECONDS=60 GPH_QEMU_UID=1000 \
 	PYTHONDONTWRITEBYTECODE=1
 
 # What QEMU and the L2s use as files are disks here.
