@@ -47,7 +47,7 @@ class Storm:
                 guest.qmp('query-status')
                 self.slowest = max(self.slowest, time.monotonic() - start)
                 self.commands += 1
-                time.sleep(0.02)
+                time.sleep(0.3)
         except Exception as error:      # judged by the caller
             self.error = error
 

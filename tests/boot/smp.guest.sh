@@ -22,7 +22,7 @@ if [ "$cpus" -gt 1 ]; then
 	measure=$!
 fi
 $run treesum -j "$cpus" tree >/dev/null
-(while [ ! -e /tmp/measured ]; do echo 1 >$GPH/age; sleep 0.1; done) 2>/dev/null &
+(while [ ! -e /tmp/measured ]; do echo 1 >$GPH/age; sleep 0.5; done) 2>/dev/null &
 for reader in 1 2 3; do
 	$run treesum -m -j "$cpus" -w /tmp/go$reader tree >/tmp/sums.$reader &
 	eval "reader$reader=\$!"
