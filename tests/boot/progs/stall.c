@@ -4,8 +4,9 @@
  *
  *   stall CPU FILE
  *
- * Sits on CPU before all others and reads the clock until FILE exists, then prints
- * the largest step that it saw, in microseconds.  Its memory is locked, anonymous
+ * Sits on CPU before all others and reads the TSC until FILE exists, then prints the
+ * largest step that it saw, in microseconds.  Not clock_gettime(): that may be a
+ * device of the emulated machine, and to read it all the time slows down all CPUs.  Its memory is locked, anonymous
  * and touched before; FILE is looked for by another thread.
  */
 #define _GNU_SOURCE
@@ -19,6 +20,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 static atomic_bool over;
 
@@ -41,7 +43,8 @@ static long long now(void)
 int main(int argc, char **argv)
 {
 	struct sched_param first = { .sched_priority = 1 };
-	long long last, next, longest = 0;
+	unsigned long long last, next, first_tsc, longest = 0;
+	long long begin;
 	pthread_t waiter;
 	cpu_set_t cpus;
 
@@ -55,14 +58,15 @@ int main(int argc, char **argv)
 	    sched_setaffinity(0, sizeof(cpus), &cpus) ||
 	    sched_setscheduler(0, SCHED_FIFO, &first))
 		err(2, "cannot get CPU %s for itself", argv[1]);
-	last = now();
+	begin = now();
+	first_tsc = last = __rdtsc();
 	while (!over) {
-		next = now();
+		next = __rdtsc();
 		if (next - last > longest)
 			longest = next - last;
 		last = next;
 	}
 	pthread_join(waiter, NULL);
-	printf("%lld\n", longest / 1000);
+	printf("%.0f\n", (double)longest / (last - first_tsc) * (now() - begin) / 1000);
 	return 0;
 }
