@@ -5,9 +5,9 @@
  *   stall CPU FILE
  *
  * Sits on CPU before all others and reads the TSC until FILE exists, then prints the
- * largest step that it saw, in microseconds.  Not clock_gettime(): that may be a
- * device of the emulated machine, and to read it all the time slows down all CPUs.  Its memory is locked, anonymous
- * and touched before; FILE is looked for by another thread.
+ * largest step that it saw, in microseconds.  The TSC, because clock_gettime() may
+ * read a device of the emulated machine.  Its memory is locked, anonymous and
+ * touched before; FILE is looked for by another thread.
  */
 #define _GNU_SOURCE
 #include <err.h>
